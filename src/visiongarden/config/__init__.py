@@ -3,6 +3,7 @@
 The package knows nothing about models and imports no backend.
 """
 
+from visiongarden.config.files import reading_files, writing_files
 from visiongarden.config.keras_object import (
     KerasCallback,
     KerasMetric,
@@ -11,6 +12,7 @@ from visiongarden.config.keras_object import (
     KerasSchedule,
 )
 from visiongarden.config.overrides import apply_overrides
+from visiongarden.config.unknown import Unknown
 from visiongarden.config.value import Concise, Typed, Value
 from visiongarden.config.yaml import dump_yaml, load_yaml, save_yaml
 
@@ -22,9 +24,12 @@ __all__ = [
     "KerasOptimizer",
     "KerasSchedule",
     "Typed",
+    "Unknown",
     "Value",
     "apply_overrides",
     "dump_yaml",
     "load_yaml",
+    "reading_files",
     "save_yaml",
+    "writing_files",
 ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from visiongarden import registry
 from visiongarden.config.explain import explain
+from visiongarden.config.files import is_writing_files
 from visiongarden.errors import ConfigError, nearest
 
 
@@ -129,10 +130,12 @@ class Typed(Value):
             f"unknown {cls.__name__} {name!r}",
             rule="the name of a registered class; import the module of your own "
             "(on the command line: --import MODULE)",
-            fix=nearest(name, kinds),
+            fix=nearest(name.rpartition(">")[2], kinds),
         )
 
     def _type_name(self) -> str:
+        if is_writing_files() and (key := registry.key_of(type(self))):
+            return key
         # Looked up among all `Typed` classes, so that a short name has one meaning in every field.
         return next(
             (n for n, kind in Typed.kinds().items() if kind is type(self)), type(self).__name__

@@ -164,7 +164,7 @@ class AnchorBased(Head):
     def chosen_assigner(self) -> Assigner:
         """Return the assigner; by default by shape, with neighbors if `scale_xy` is 2 or more."""
         if self.assigner is not None:
-            return self.assigner
+            return super().chosen_assigner()
         scales = self.scale_xy.values() if isinstance(self.scale_xy, dict) else [self.scale_xy]
         # From 2 on, a predicted center reaches half a cell beyond its cell, and so the boxes that
         # are assigned to the nearest neighbors.

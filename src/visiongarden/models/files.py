@@ -345,7 +345,7 @@ def read_part(config: Any, role: type) -> Any:
         raise ModelFileError(
             f"the file contains no {role.__name__.lower()}", received=repr(config)[:80]
         )
-    return _registered(config, role).from_dict(config["config"])
+    return _registered(config, role).from_config(config["config"])
 
 
 def _registered(config: Mapping[str, Any], kind: type) -> Any:

@@ -10,7 +10,7 @@ import keras
 
 from visiongarden import markup
 from visiongarden.backends.keras_internals import fresh_names, weightless
-from visiongarden.config import Concise
+from visiongarden.config import Concise, reading_files, writing_files
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
@@ -92,12 +92,17 @@ class Part(Concise):
 
     def get_config(self) -> dict[str, Any]:
         """Return the fields as plain values, for the serialization of Keras."""
-        return {name: value for name, value in self.to_dict().items() if name != "type"}
+        with writing_files():
+            return {name: value for name, value in self.to_dict().items() if name != "type"}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create the part from the config that `get_config` returned."""
-        return cls.from_dict(config)
+        """Create the part from the config that `get_config` returned.
+
+        Values of `training_only` fields that cannot be built are kept, see `config.Unknown`.
+        """
+        with reading_files():
+            return cls.from_dict(config)
 
     def with_fields(self, **changes: Any) -> str:
         """Return the source code of this part with some fields changed, for the fix of an error.

@@ -6,10 +6,17 @@ from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-from pydantic import ValidationInfo, field_validator, model_validator
+from pydantic import (
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from visiongarden.assigners import Assigner
-from visiongarden.config import Typed
+from visiongarden.config import Typed, Unknown
+from visiongarden.config.files import is_reading_files
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss
@@ -138,6 +145,16 @@ class Anchored(Protocol):
         """Level -> (width, height) of each anchor, in pixels of the network's input."""
 
 
+def _first_of(error: ValidationError | UserError) -> str:
+    """Return the first problem in one line."""
+    if isinstance(error, UserError):
+        return str(error).partition("\n")[0]
+    first = error.errors(include_url=False)[0]
+    place = ".".join(str(step) for step in first["loc"] if not str(step).startswith("function-"))
+    text = first["msg"].removeprefix("Value error, ").partition("\n")[0]
+    return f"{place}: {text}" if place else text
+
+
 class Head(Part):
     """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
@@ -198,10 +215,23 @@ class Head(Part):
             return type(default).from_dict(default.to_dict() | dict(value))
         return value
 
+    @field_validator("loss", "assigner", mode="wrap")
+    @classmethod
+    def _kept_in_files(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """Keep what a file contains if it cannot be built: predictions do not need it."""
+        if isinstance(value, Unknown):
+            return value
+        if not is_reading_files():
+            return handler(value)
+        try:
+            return handler(value)
+        except (ValidationError, UserError) as error:
+            return Unknown.of(value, _first_of(error))
+
     @model_validator(mode="after")
     def _has_what_is_read(self) -> Self:
         for name, reader in (("loss", self.loss), ("decoding", self.decoding)):
-            needed = () if reader is None else reader.head_fields
+            needed = reader.head_fields if isinstance(reader, Loss | Decoding) else ()
             missing = [field for field in needed if field not in dict(self)]
             if missing:
                 raise ConfigError(
@@ -213,12 +243,33 @@ class Head(Part):
                 )
         return self
 
+    def chosen_loss(self) -> Loss:
+        """Return the loss.
+
+        Raises:
+            UserError: the head has no loss, or its file contains one that is not known here.
+        """
+        self._refuse_unknown("loss")
+        if self.loss is None:
+            raise UserError(
+                f"the head {type(self).__name__} has no loss",
+                rule="a head with a loss, to be trained",
+                fix="loss: vg.losses.Loss = …, as a field of the head",
+            )
+        return self.loss
+
+    def _refuse_unknown(self, name: str) -> None:
+        value = dict(self)[name]
+        if isinstance(value, Unknown):
+            raise value.error(f"the {name} of the head {type(self).__name__}")
+
     def chosen_assigner(self) -> Assigner:
         """Return the assigner, or that of the head if the field is None.
 
         Raises:
-            UserError: the head has no assigner.
+            UserError: the head has no assigner, or its file contains one that is not known here.
         """
+        self._refuse_unknown("assigner")
         if self.assigner is None:
             raise UserError(
                 f"the head {type(self).__name__} has no assigner",

@@ -50,7 +50,6 @@ from visiongarden.training import (
     lower_rate,
     make_callbacks,
 )
-from visiongarden.training.fitting import loss_of
 
 _MAX_LEAKS = 3
 _MAX_NAME = 100
@@ -132,7 +131,7 @@ def train(
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
     selected = selection(recipe.evaluation, kind, model, val_set)
-    check_monitors(callbacks, loss_of(model), selected.names)
+    check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
     base = Path("runs") / _name(recipe)
     folder = resumed_folder(base, output) if resume else new_folder(base, output)
     with locked(folder):

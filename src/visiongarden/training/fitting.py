@@ -113,7 +113,7 @@ def fit(
     check_optimizer(settings)
     # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
-    loss = loss or loss_of(model)
+    loss = loss or model.parts.head.chosen_loss()
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
@@ -198,18 +198,6 @@ def _keep_targets_of(loss: Loss, train: ForeignBatches) -> None:
                 received=", ".join(train.names) or "no targets",
             )
     train.keep(name for name in (*loss.targets, KNOWN) if name in train.names)
-
-
-def loss_of(model: Joined) -> Loss:
-    """Return the loss of the model's head."""
-    loss: Loss | None = model.parts.head.loss
-    if loss is None:
-        raise UserError(
-            f"the head {type(model.parts.head).__name__} has no loss",
-            rule="a head with a loss, to be trained",
-            fix="loss: vg.losses.Loss = …, as a field of the head",
-        )
-    return loss
 
 
 @runtime_checkable

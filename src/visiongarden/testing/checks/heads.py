@@ -38,7 +38,7 @@ def loss(subject: Subject) -> Finding:
     would give NaN.
     """
     head = _head(subject)
-    if head.loss is None:
+    if not isinstance(head.loss, Loss):
         return warned(
             "the head has no loss, so it cannot be trained", "loss: vg.losses.Loss = MyLoss()"
         )
@@ -104,7 +104,7 @@ def loss_decode(subject: Subject) -> Finding:
         return skipped(
             _UNKNOWN.format(head.task) if targets is None else "the class provides its own targets"
         )
-    if head.loss is None:
+    if not isinstance(head.loss, Loss):
         return skipped("the head has no loss")
     if head.decoding is None:
         return skipped("the head has no decoding")

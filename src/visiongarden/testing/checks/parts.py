@@ -10,7 +10,9 @@ import keras
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.errors import UserError
+from visiongarden.losses import Loss
 from visiongarden.parts import Backbone, Decoder, Head, Part
+from visiongarden.postprocess import Decoding
 from visiongarden.testing.report import Finding, passed, warned
 from visiongarden.testing.subject import Subject
 
@@ -78,8 +80,8 @@ def _description(part: Part, subject: Subject) -> str:
     layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
     texts = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
-        readers = [reader for reader in (part.loss, part.decoding) if reader is not None]
-        read = {name for reader in readers for name in reader.head_fields}
+        readers = (part.loss, part.decoding)
+        read = {n for r in readers if isinstance(r, Loss | Decoding) for n in r.head_fields}
         texts.append(repr([(name, dict(part).get(name)) for name in sorted(read)]))
     return "\n".join(texts)
 
