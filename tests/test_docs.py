@@ -167,7 +167,7 @@ def test_the_page_about_losses_runs(monkeypatch):
             exec(text.replace("@vg.register", '@vg.register(package="page")'), names)  # noqa: S102
     head = vg.heads.AnchorFree(num_classes=3, assigner=names["NearestObject"]())
     assert head.to_dict()["assigner"] == {"type": "NearestObject"}
-    shapes = names["CountHead"](num_classes=1).shapes(vg.backbones.CSPDarknet().spec())
+    shapes = names["CountHead"]().shapes(vg.backbones.CSPDarknet().spec())
     assert list(shapes["p3"]) == ["count"]
     # At p = 0.5 the cross-entropy is log 2, and the added term is 0.5.
     assert float(names["Poly"]()(1.0, np.float32(0))) == pytest.approx(np.log(2) + 0.5)

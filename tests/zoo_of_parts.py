@@ -308,6 +308,7 @@ class PointLoss(vg.losses.Loss):
 
 @register_wrong("loss", "each output", num_classes=3)
 class IgnoresObjectness(vg.Head):
+    num_classes: int
     loss: vg.losses.Loss = PointLoss()
     decoding: vg.postprocess.Decoding = PointDecoding()
 
@@ -422,6 +423,7 @@ class UnusedSmoothing(vg.heads.Classification):
 class Points(vg.Head):
     """One convolution that all levels share."""
 
+    num_classes: int
     width: int = 8
     loss: vg.losses.Loss = PointLoss()
     decoding: vg.postprocess.Decoding = PointDecoding()
@@ -460,6 +462,7 @@ class Sigmoids(vg.postprocess.Decoding):
 
 @register_valid(num_classes=4)
 class ManyLabelsHead(vg.Head):
+    num_classes: int
     task: ClassVar[str] = "classification"
     loss: vg.losses.Loss = ManyLabels()
     decoding: vg.postprocess.Decoding = Sigmoids()
@@ -488,9 +491,9 @@ class Depths(vg.postprocess.Decoding):
         return {"depth": level["depth"]}
 
 
-@register_valid(num_classes=3)
+@register_valid()
 class DepthHead(vg.Head):
-    """Head for a custom task, without known targets."""
+    """Head for a custom task, without known targets or classes."""
 
     task: ClassVar[str] = "depth"
     loss: vg.losses.Loss = DepthLoss()

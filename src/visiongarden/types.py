@@ -410,7 +410,7 @@ class ImageReference(Protocol):
 
 
 class Result:
-    """Base class of what is found in one image: `Instances`, `Ranking` and `Segments`.
+    """Base class of what is found in one image: `Instances`, `Ranking`, `Segments`, `Values`.
 
     Attributes:
         class_map: names of the classes, or None.
@@ -474,7 +474,8 @@ class Ranking(Prediction):
 
     Attributes:
         classes: int32 (n,), indices into the class map.
-        scores: float32 (n,), 0 to 1. They sum to 1 if all classes are included.
+        scores: float32 (n,), 0 to 1. They sum to 1 if each image has one class and all classes are
+            included.
         class_map: names of the classes, or None.
         image: the image, which notebooks show; it is not written to files.
     """
@@ -598,6 +599,80 @@ class Segments(Prediction):
         """
         self._check(self.classes)
         return supervision_detections.to_masks(self.classes, self.scores, self._names)
+
+
+@dataclass(repr=False)
+class Values(Prediction):
+    """Predicted values of one image, such as a steering angle.
+
+    Attributes:
+        values: float32 (k,), in the units of the label map.
+        label_map: names and units of the values.
+        class_map: not used.
+        image: the image, which notebooks show; it is not written to files.
+
+    Raises:
+        UserError: the numbers of values and names differ.
+
+    Example:
+        >>> vg.types.Values(np.array([0.25]), vg.types.LabelMap(("angle",), units=("rad",)))
+        Values(angle 0.25 rad)
+    """
+
+    values: np.ndarray
+    label_map: LabelMap
+
+    def __post_init__(self) -> None:
+        if self.values.shape != (len(self.label_map),):
+            raise UserError(
+                f"the values are an array {self.values.shape}",
+                rule=f"one number for each of {', '.join(self.label_map.names[:_SHOWN])}",
+                received=f"{self.values.tolist()!r:.100}",
+            )
+
+    @property
+    def lines(self) -> list[str]:
+        """Name, value and unit of each value, as text."""
+        rows = zip(self.label_map.names, self.values.tolist(), self.label_map.units, strict=True)
+        return [printable(f"{name} {value:.4g} {unit}".strip()) for name, value, unit in rows]
+
+    def __getitem__(self, name: str) -> float:
+        """Return a value by its name.
+
+        Raises:
+            UserError: there is no such value.
+        """
+        names = self.label_map.names
+        if name not in names:
+            raise UserError(f"there is no value {name!r}", fix=nearest(str(name), names))
+        return float(self.values[names.index(name)])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        return f"Values({shortened(self.lines)})"
+
+    def _repr_html_(self) -> str:
+        columns = self.label_map.names, map("{:.6g}".format, self.values), self.label_map.units
+        rows: list[tuple[Any, ...]] = list(zip(*columns, strict=True))
+        return self._html(repr(self), ("value", "predicted", "unit"), rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the values as `json.dump` writes them: each has "name", "value" and "unit"."""
+        columns = self.label_map.names, self.values.tolist(), self.label_map.units
+        rows = zip(*columns, strict=True)
+        return {"values": [{"name": n, "value": value, "unit": u} for n, value, u in rows]}
+
+    def to_pandas(self) -> Any:
+        """Return a `pandas.DataFrame` with the columns name, value and unit.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        label_map = self.label_map
+        columns = {"name": label_map.names, "value": self.values, "unit": label_map.units}
+        return data_frames.frame_of(columns, None, None)
 
 
 def shortened(listed: list[str]) -> str:

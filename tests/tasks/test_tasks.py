@@ -66,7 +66,9 @@ def test_the_task_follows_from_the_data(data):
     images = Dataset(ClassMap(("a",)), [Sample(ImageInfo(0, None, (4, 4)))])
     with pytest.raises(UserError, match="no annotations that a task needs"):
         task_of_data(images)
-    with pytest.raises(UserError, match="classification, detection, segmentation"):
+    with pytest.raises(
+        UserError, match="classification, detection, multi_label, regression, segmentation"
+    ):
         find("counting")
 
 
@@ -84,7 +86,8 @@ def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
 def test_a_task_has_a_model_and_metrics(name):
     task = find(name)
     assert task == Task.from_dict(name) == Task.from_dict({"type": type(task).__name__})
-    assert task.to_dict() == {"type": type(task).__name__}
+    assert task.to_dict()["type"] == type(task).__name__
+    assert Task.from_dict(task.to_dict()) == task
     assert task.name == name
     assert task.model in (vg.Classifier, vg.Detector, vg.Segmenter)
     metrics = task.metrics(ClassMap(("a", "b")))

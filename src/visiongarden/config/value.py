@@ -165,14 +165,23 @@ class Typed(Value):
 class Concise(Typed):
     """Base class of typed values whose `repr` shows only fields that differ from the defaults.
 
-    A full list would hide the few that matter.
+    A full list would hide the few that matter. Required fields come first, as in a call; otherwise
+    the fields of a base class would.
     """
 
+    @classmethod
+    def field_order(cls) -> list[str]:
+        """Return the names of the fields, required ones first."""
+        fields = cls.model_fields
+        return sorted(fields, key=lambda name: not fields[name].is_required())
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            field = type(self).model_fields[str(name)]
-            if field.is_required() or value != field.get_default(call_default_factory=True):
-                yield name, value
+        values = dict(super().__repr_args__())
+        for name in self.field_order():
+            field = type(self).model_fields[name]
+            default = None if field.is_required() else field.get_default(call_default_factory=True)
+            if name in values and (field.is_required() or values[name] != default):
+                yield name, values[name]
 
 
 def _plain(value: Any) -> Any:

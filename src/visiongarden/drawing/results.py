@@ -11,7 +11,7 @@ from visiongarden.drawing.annotations import color_of, draw_instances, grid, lab
 from visiongarden.drawing.display import canvas
 from visiongarden.errors import UserError
 from visiongarden.samples import Instances
-from visiongarden.types import ClassMap, Ranking, Segments
+from visiongarden.types import ClassMap, Ranking, Segments, Values
 
 __all__ = ["color_of", "draw", "draw_lines", "grid"]
 
@@ -23,12 +23,12 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
     """Draw a result, or ground truth, on a copy of the image.
 
     `Instances` are shown as boxes with class and score, masks and keypoints, a `Ranking` as a list
-    of the best classes, `Segments` as colors with a legend. Results of other tasks are drawn by
-    `Task.draw`.
+    of the best classes, `Segments` as colors with a legend, `Values` as lines of text. Results of
+    other tasks are drawn by `Task.draw`.
 
     Args:
         image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
-        found: `Instances`, a `Ranking` or `Segments`, in pixels of the image.
+        found: `Instances`, a `Ranking`, `Segments` or `Values`, in pixels of the image.
         class_map: names of the classes; by default those of the result. Without names, the class
             indices are drawn.
 
@@ -45,7 +45,7 @@ def draw(image: np.ndarray, found: Any, class_map: ClassMap | None = None) -> np
 def _draw(found: Any, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
     raise UserError(
         f"a {type(found).__name__} cannot be drawn",
-        rule="Instances, a Ranking or Segments; other results by the task of their model",
+        rule="Instances, a Ranking, Segments or Values; other results by the task of their model",
         fix="def draw(self, image, result, class_map=None): ... in the class of the task",
     )
 
@@ -58,8 +58,25 @@ def _instances(found: Instances, image: np.ndarray, class_map: ClassMap | None) 
 @_draw.register
 def _ranking(found: Ranking, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
     """List the best classes in the upper left corner."""
+    return draw_ranking(image, found, class_map)
+
+
+def draw_ranking(
+    image: np.ndarray, found: Ranking, class_map: ClassMap | None = None, count: int = _LISTED
+) -> np.ndarray:
+    """List the best classes in the upper left corner of a copy of an image.
+
+    Args:
+        image: any image that `to_display` accepts.
+        found: classes, best first.
+        class_map: names of the classes; by default those of the result.
+        count: largest number of classes that are listed.
+
+    Returns:
+        uint8 RGB (height, width, 3).
+    """
     names = class_map or found.class_map
-    pairs = list(zip(found.classes, found.scores, strict=True))[:_LISTED]
+    pairs = list(zip(found.classes, found.scores, strict=True))[:count]
     lines = [f"{_name(index, names)} {float(score):.2f}" for index, score in pairs]
     return draw_lines(image, lines, [int(index) for index, _ in pairs])
 
@@ -72,6 +89,12 @@ def _segments(found: Segments, image: np.ndarray, class_map: ClassMap | None) ->
     return picture
 
 
+@_draw.register
+def _values(found: Values, image: np.ndarray, class_map: ClassMap | None) -> np.ndarray:
+    """List the values in the upper left corner."""
+    return draw_lines(image, found.lines, list(range(len(found))))
+
+
 def draw_lines(image: np.ndarray, lines: list[str], classes: list[int]) -> np.ndarray:
     """Write lines of text in the upper left corner of a copy of an image.
 
@@ -82,6 +105,11 @@ def draw_lines(image: np.ndarray, lines: list[str], classes: list[int]) -> np.nd
 
     Returns:
         uint8 RGB (height, width, 3).
+
+    Example:
+        >>> picture = vg.drawing.draw_lines(np.zeros((60, 120, 3), np.uint8), ["cat 2"], [0])
+        >>> bool(picture.any())
+        True
     """
     picture = canvas(image)
     size, y = pen(picture)[1], 0

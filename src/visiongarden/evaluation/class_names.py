@@ -9,6 +9,7 @@ import numpy as np
 
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.models.kinds import MadeOfParts, WithPredictionLayers
+from visiongarden.tasks import Task, task_of
 from visiongarden.types import ClassMap
 
 CHOICES = ("model", "data")
@@ -24,18 +25,19 @@ class Aligned:
         order: int (classes,), class of the dataset for each class of the model; None if the orders
             are equal.
         note: How the classes were matched, shown with the result; "" if the names agree.
+        task: Task that converts results to another order.
     """
 
     class_map: ClassMap
     order: np.ndarray | None = None
     note: str = ""
+    task: Task | None = None
 
     def found(self, found: Any) -> Any:
         """Convert a prediction of the model to the class indices of the dataset."""
-        if self.order is None:
+        if self.order is None or self.task is None:
             return found
-        classes = self.order[found.classes].astype(found.classes.dtype)
-        return found.replace(classes=classes, class_map=self.class_map)
+        return self.task.renumbered(found, self.order, self.class_map)
 
 
 def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Aligned:
@@ -52,7 +54,7 @@ def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Align
     Raises:
         UserError: The names differ, or the numbers of classes differ.
     """
-    own = model.class_map
+    own, task = model.class_map, task_of(model)
     if class_names is not None and class_names not in CHOICES:
         raise UserError(
             f"class_names is {class_names!r}, which is not a valid choice",
@@ -60,48 +62,49 @@ def aligned(model: Any, data: ClassMap, class_names: str | None = None) -> Align
         )
     count = len(own) if own is not None else _count(model)
     if class_names is not None or own is None:
-        _check_counts(count, len(data))
+        _check_counts(count, len(data), task.row_names)
         if class_names is None or own is None or own.names == data.names:
             return Aligned(data)
         shown = own if class_names == "model" else data
         return Aligned(
             # The ids stay those of the dataset's files, whichever names are shown.
             ClassMap(shown.names, data.ids),
-            note=f"classes are matched by index; the table shows the names of the {class_names}",
+            note=f"{task.row_names} are matched by index; the table shows the names of the "
+            f"{class_names}",
         )
     if own.names == data.names:
         return Aligned(data)
     if set(own.names) != set(data.names):
-        raise _class_mismatch(own.names, data.names)
+        raise _class_mismatch(own.names, data.names, task.row_names)
     order = np.array([data.index_of_name(name) for name in own.names])
-    return Aligned(
-        data, order, "the model has its classes in another order; they are matched by name"
-    )
+    what = task.row_names
+    note = f"the model has its {what} in another order; they are matched by name"
+    return Aligned(data, order, note, task)
 
 
-def _check_counts(model: int | None, data: int) -> None:
+def _check_counts(model: int | None, data: int, what: str) -> None:
     if model is not None and model != data:
         raise UserError(
-            "the model and the dataset have different numbers of classes",
-            rule=f"{model} classes, as in the model",
-            received=f"{data} classes in the dataset",
-            fix="evaluate on a dataset with the classes of the model",
+            f"the model and the dataset have different numbers of {what}",
+            rule=f"{model} {what}, as in the model",
+            received=f"{data} {what} in the dataset",
+            fix=f"evaluate on a dataset with the {what} of the model",
         )
 
 
-def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
+def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...], what: str) -> UserError:
     only = [[name for name in a if name not in b] for a, b in ((model, data), (data, model))]
     parts = [
         f"only in the {side}: {', '.join(names[:_LISTED])}{' …' if names[_LISTED:] else ''}"
         for side, names in zip(("model", "dataset"), only, strict=True)
         if names
     ]
-    fix = "evaluate on a dataset with the classes of the model"
+    fix = f"evaluate on a dataset with the {what} of the model"
     if len(model) == len(data):
-        fix = f"if the classes are in the same order: {option('class_names', 'model')}"
+        fix = f"if the {what} are in the same order: {option('class_names', 'model')}"
     return UserError(
-        "the model and the dataset have different classes",
-        rule="the same class names, in any order",
+        f"the model and the dataset have different {what}",
+        rule="the same names, in any order",
         received="; ".join(parts),
         fix=fix,
     )
@@ -109,6 +112,6 @@ def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...]) -> UserError:
 
 def _count(model: Any) -> int | None:
     if isinstance(model, MadeOfParts):
-        return int(model.parts.head.num_classes)
+        return len(task_of(model).class_names(model.parts.head))
     heads = model.heads if isinstance(model, WithPredictionLayers) else ()
     return int(heads[0].settings["classes"]) if heads else None

@@ -93,10 +93,10 @@ def evaluate(
     elif not isinstance(data, WithClassMap):
         return _evaluate_batches(network, data, metrics, predictor, batch_size)
     _check_task(network, data)
-    classes = aligned(network, data.class_map, class_names)
+    task = task_of(network)
+    classes = aligned(network, task.class_map(data), class_names)
     if network.resizes_images:
         return _evaluate_imported(network, data, metrics, classes)
-    task = task_of(network)
     measured = _metrics(task, classes.class_map, metrics)
     predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
     loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
@@ -158,7 +158,7 @@ def _evaluate_batches(
 ) -> EvaluationResult:
     """Evaluate on an iterable of `(images, targets)`."""
     task = task_of(model)
-    classes = model.class_map or _numbered(model)
+    classes = model.class_map or ClassMap(task.class_names(model.parts.head))
     measured = _metrics(task, classes, metrics)
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
@@ -190,12 +190,6 @@ def _found(
         rows = predictor(filled(canvas, min(batch_size, len(images))))
         for found, (_, placement) in zip(rows, placed, strict=False):
             yield task.to_original(found, placement, size)
-
-
-def _numbered(model: Any) -> ClassMap:
-    # The head of a custom model need not be a `Head`.
-    count = int(getattr(model.parts.head, "num_classes", 1))
-    return ClassMap(tuple(f"class {index}" for index in range(count)))
 
 
 def make_validator(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from visiongarden import markup
@@ -20,16 +20,18 @@ class EvaluationResult:
     """Metrics of a model on a dataset; `result["AP"]` is one metric, `str()` a table.
 
     Attributes:
-        metrics: Metrics of the model's task by name, 0 to 1; NaN if the dataset has nothing to
-            compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to 0.95.
-            Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
-            "balanced".
-        per_class: Metrics of each class, by class name.
+        metrics: Metrics of the model's task by name, mostly 0 to 1; NaN if the dataset has nothing
+            to compute a metric from. Detection: COCO's twelve; "AP" is the mean over IoU 0.50 to
+            0.95. Classification: "top1", "top5", "balanced". Segmentation: "mIoU", "accuracy",
+            "balanced". Regression: "R2".
+        per_class: Metrics of each class or value, by its name.
         images: Number of images.
         metrics_name: Name of the metrics, for the heading of the table.
         note: How the classes of model and dataset were matched, if their names differ.
         row_name: What a row of `per_class` is: "class".
         sections: Tables that the task adds, see `Task.report`.
+        units: Unit of each row by its name, for rows that are values; `per_class` states which of
+            its metrics have this unit.
     """
 
     metrics: dict[str, float]
@@ -39,11 +41,20 @@ class EvaluationResult:
     note: str = ""
     row_name: str = "class"
     sections: tuple[Section, ...] = ()
+    units: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: Task, metrics: Metrics, images: int, note: str = "") -> EvaluationResult:
         """Return the result of a task's metrics after all images were added to them."""
-        found = cls(metrics.result(), metrics.per_class(), images, task.title, note, task.row_name)
+        found = cls(
+            metrics.result(),
+            metrics.per_class(),
+            images,
+            task.title,
+            note,
+            task.row_name,
+            units=task.units,
+        )
         return replace(found, sections=tuple(task.report(found)))
 
     def __getitem__(self, name: str) -> float:
@@ -54,11 +65,7 @@ class EvaluationResult:
         return f"EvaluationResult({', '.join([*shown, f'images={self.images}'])})"
 
     def __str__(self) -> str:
-        columns = list(next(iter(self.per_class.values()), {}))
-        rows = [
-            (name, *(_shown(metrics[column]) for column in columns))
-            for name, metrics in self.per_class.items()
-        ]
+        columns, rows = self._rows()
         totals = [_shown(self.metrics[n]) if n in self.metrics else "" for n in columns]
         listed = [f"{name:>5} {_shown(value)}" for name, value in self.metrics.items()]
         lines = [
@@ -67,18 +74,30 @@ class EvaluationResult:
         ]
         notes = [self.note] if self.note else []
         head = f"{self.metrics_name} on {self.images} images"
-        classes = table((self.row_name, *columns), [*rows, ("all", *totals)], right=columns)
+        total = [("all", *totals)] if any(totals) or not self.units else []
+        numbers = [column for column in columns if column != "unit"]
+        classes = table((self.row_name, *columns), [*rows, *total], right=numbers)
         tables = ["", classes] if rows else []
         for section in self.sections:
             tables += ["", section.title, table(section.columns, section.rows)]
         return "\n".join([head, *notes, *tables, "", *lines])
 
-    def _repr_html_(self) -> str:
-        columns = list(next(iter(self.per_class.values()), {}))
-        per_class = [
-            (name, *(_shown(metrics[column]) for column in columns))
+    def _rows(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """Return the columns of the table after the names, and its rows."""
+        names = list(next(iter(self.per_class.values()), {}))
+        has_units = any(self.units.values())
+        rows = [
+            (
+                name,
+                *((self.units.get(name, ""),) if has_units else ()),
+                *(_shown(metrics[column]) for column in names),
+            )
             for name, metrics in self.per_class.items()
         ]
+        return [*(("unit",) if has_units else ()), *names], rows
+
+    def _repr_html_(self) -> str:
+        columns, per_class = self._rows()
         return markup.section(
             f"{self.metrics_name} on {self.images} images",
             markup.paragraph(self.note) if self.note else "",
@@ -105,4 +124,9 @@ def _without_nan(value: Any) -> Any:
 
 
 def _shown(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
+    if isinstance(value, int):
+        return str(value)
+    if math.isnan(value):
+        return "–"
+    # Errors in units, such as meters or gray levels, may be far from 1.
+    return f"{value:.4g}" if abs(value) >= 100 or 0 < abs(value) < 5e-4 else f"{value:.3f}"

@@ -5,6 +5,8 @@ from visiongarden.heads.anchor_free import AnchorFree
 from visiongarden.heads.classification import Classification
 from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
+from visiongarden.heads.multi_label import MultiLabel
+from visiongarden.heads.regression import Regression
 from visiongarden.heads.segmentation import Segmentation
 
 __all__ = [
@@ -13,5 +15,7 @@ __all__ = [
     "Classification",
     "Decoupled",
     "DualAssignment",
+    "MultiLabel",
+    "Regression",
     "Segmentation",
 ]

@@ -19,7 +19,7 @@ from visiongarden.layers import ConvNormAct, Convolution
 from visiongarden.losses import AnchorBasedLoss, Loss
 from visiongarden.ops import SizeEncoding
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Prior
+from visiongarden.parts.fields import Classes, Prior
 from visiongarden.postprocess import AnchorBasedDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor
@@ -70,6 +70,7 @@ class AnchorBased(Head):
         (None, 8, 8, 3, 3)
     """
 
+    num_classes: Classes
     anchors: Anchors = YOLOV3_ANCHORS
     scale_xy: PositiveFloat | dict[str, PositiveFloat] = 2.0
     size_encoding: SizeEncoding = "exponential"

@@ -8,7 +8,7 @@ from visiongarden.assigners import Assigner, TaskAligned
 from visiongarden.heads.prediction import Branch, LightBranch, class_bias, distance_bias
 from visiongarden.losses import AnchorFreeLoss, Loss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Bins, Groups, Prior
+from visiongarden.parts.fields import Bins, Classes, Groups, Prior
 from visiongarden.postprocess import AnchorFreeDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor
@@ -46,6 +46,7 @@ class AnchorFree(Head):
         (None, 8, 8, 3)
     """
 
+    num_classes: Classes
     bins: Bins = 16
     box_groups: Groups = 1
     light_classes: bool = False

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from visiongarden.losses import ClassificationLoss, Loss
 from visiongarden.parts import Head
+from visiongarden.parts.fields import Classes
 from visiongarden.postprocess import Decoding, SoftmaxDecoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -34,6 +35,7 @@ class Classification(Head):
     """
 
     task: ClassVar[str] = "classification"
+    num_classes: Classes
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     loss: Loss = ClassificationLoss()
     decoding: Decoding = SoftmaxDecoding()

@@ -14,7 +14,7 @@ from visiongarden.heads.prediction import (
 from visiongarden.layers import ConvNormAct, Convolution, SeparableNormAct
 from visiongarden.losses import DecoupledLoss, Loss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Multiplier, Prior
+from visiongarden.parts.fields import Classes, Multiplier, Prior
 from visiongarden.postprocess import Decoding, PointDecoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions, Tensor
@@ -49,6 +49,7 @@ class Decoupled(Head):
         (None, 8, 8, 1)
     """
 
+    num_classes: Classes
     width: Multiplier = 1.0
     depthwise: bool = False
     prior: Prior = "auto"

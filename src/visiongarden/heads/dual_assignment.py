@@ -9,7 +9,7 @@ from visiongarden.heads.anchor_free import TwoBranches
 from visiongarden.layers.fold import is_folding
 from visiongarden.losses import DualAssignmentLoss, Loss
 from visiongarden.parts import Head
-from visiongarden.parts.fields import Bins, Prior
+from visiongarden.parts.fields import Bins, Classes, Prior
 from visiongarden.postprocess import AnchorFreeDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, RawPredictions
@@ -43,6 +43,7 @@ class DualAssignment(Head):
         ['boxes', 'classes', 'many_boxes', 'many_classes']
     """
 
+    num_classes: Classes
     bins: Bins = 16
     light_classes: bool = True
     prior: Prior = "auto"

@@ -18,8 +18,10 @@ from visiongarden.losses.focal_loss import Focal, focal
 from visiongarden.losses.hard_examples import hardest
 from visiongarden.losses.loss import Loss, quotients
 from visiongarden.losses.lovasz_loss import Lovasz, lovasz
+from visiongarden.losses.multi_label import MultiLabelLoss
 from visiongarden.losses.quality_focal_loss import QualityFocal, quality_focal
 from visiongarden.losses.region_loss import RegionLoss
+from visiongarden.losses.regression import RegressionLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.losses.segmentation import SegmentationLoss
 from visiongarden.losses.smooth_l1_loss import smooth_l1
@@ -42,8 +44,10 @@ __all__ = [
     "IoU",
     "Loss",
     "Lovasz",
+    "MultiLabelLoss",
     "QualityFocal",
     "RegionLoss",
+    "RegressionLoss",
     "SIoU",
     "ScoreLoss",
     "SegmentationLoss",

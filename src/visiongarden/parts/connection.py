@@ -81,13 +81,8 @@ def connect(
             fix="return every level of self.output_levels in wire(); usually these are self.levels",
         )
     decoded = _match(head, head.levels or tuple(decoded), decoder, decoded)
-    if class_map is not None and head.num_classes != len(class_map):
-        raise ContractError(
-            f"head {head} does not match the classes {', '.join(class_map.names)}",
-            wants=("num_classes", str(len(class_map))),
-            offered=str(head.num_classes),
-            fix=head.with_fields(num_classes=len(class_map)),
-        )
+    if class_map is not None:
+        head.check_classes(class_map)
     return Connection(features, decoded)
 
 

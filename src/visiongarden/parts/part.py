@@ -110,7 +110,7 @@ class Part(Concise):
         The changed fields are always written out, even if they equal the defaults.
         """
         values = dict(self.model_copy(update=changes).__repr_args__()) | changes
-        order = [name for name in type(self).model_fields if name in values]
+        order = [name for name in self.field_order() if name in values]
         return f"{type(self).__name__}({', '.join(f'{n}={values[n]!r}' for n in order)})"
 
     def __str__(self) -> str:

@@ -20,10 +20,9 @@ from visiongarden.config.files import is_reading_files
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss
-from visiongarden.parts.fields import Classes
 from visiongarden.parts.part import FeaturePart, Part
 from visiongarden.postprocess import Decoding
-from visiongarden.types import FeatureMaps, RawPredictions, Tensor, stride_of
+from visiongarden.types import ClassMap, FeatureMaps, RawPredictions, Tensor, stride_of
 
 Levels = tuple[str, ...]
 
@@ -155,15 +154,24 @@ def _first_of(error: ValidationError | UserError) -> str:
     return f"{place}: {text}" if place else text
 
 
+@runtime_checkable
+class OfClasses(Protocol):
+    """A head that predicts classes."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, without background."""
+
+
 class Head(Part):
     """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
-    A head for another task than detection declares it: `task: ClassVar[str] = "segmentation"`.
-    `loss` and `assigner` are used in training alone; `decoding` is part of an exported file. A
-    mapping without `type`, such as `loss={"box_gain": 5}`, changes fields of the default.
+    A head for another task than detection declares it: `task: ClassVar[str] = "segmentation"`. A
+    head with classes has the field `num_classes: int`, without background; recipes fill it in from
+    the dataset. `loss` and `assigner` are used in training alone; `decoding` is part of an exported
+    file. A mapping without `type`, such as `loss={"box_gain": 5}`, changes fields of the default.
 
     Attributes:
-        num_classes: number of classes, without background.
         levels: levels that are required; None accepts all levels of the decoder.
         loss: loss of the raw predictions; None for a head that cannot be trained.
         assigner: what decides which prediction is trained on which object; None is the default of
@@ -179,14 +187,13 @@ class Head(Part):
         ...             for level, x in features.items()
         ...         }
         >>> features = vg.backbones.CSPDarknet().spec()
-        >>> ObjectnessHead(num_classes=1).shapes(features, image_size=(64, 64))["p3"]
+        >>> ObjectnessHead().shapes(features, image_size=(64, 64))["p3"]
         {'objectness': (None, 8, 8, 1)}
     """
 
     role: ClassVar[str] = "head"
     task: ClassVar[str] = "detection"
     training_only: ClassVar[frozenset[str]] = frozenset({"loss", "assigner"})
-    num_classes: Classes
     levels: Levels | None = None
     loss: Loss | None = None
     assigner: Assigner | None = None
@@ -262,6 +269,23 @@ class Head(Part):
         value = dict(self)[name]
         if isinstance(value, Unknown):
             raise value.error(f"the {name} of the head {type(self).__name__}")
+
+    def check_classes(self, class_map: ClassMap) -> None:
+        """Refuse class names that do not fit the head: by default, another number of them.
+
+        Args:
+            class_map: names of the classes of the model.
+
+        Raises:
+            ContractError: the names do not fit.
+        """
+        if isinstance(self, OfClasses) and self.num_classes != len(class_map):
+            raise ContractError(
+                f"head {self} does not match the classes {', '.join(class_map.names)}",
+                wants=("num_classes", str(len(class_map))),
+                offered=str(self.num_classes),
+                fix=self.with_fields(num_classes=len(class_map)),
+            )
 
     def chosen_assigner(self) -> Assigner:
         """Return the assigner, or that of the head if the field is None.

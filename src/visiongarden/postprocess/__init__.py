@@ -7,8 +7,14 @@ from visiongarden.postprocess.boxes import (
 )
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.postprocess.nms import Nms, to_original
-from visiongarden.postprocess.scores import Rank, SoftmaxDecoding, best_of_each
+from visiongarden.postprocess.scores import (
+    Rank,
+    SigmoidDecoding,
+    SoftmaxDecoding,
+    best_of_each,
+)
 from visiongarden.postprocess.top_k import TopK, suppression
+from visiongarden.postprocess.values import ValueDecoding
 
 __all__ = [
     "AnchorBasedDecoding",
@@ -17,8 +23,10 @@ __all__ = [
     "Nms",
     "PointDecoding",
     "Rank",
+    "SigmoidDecoding",
     "SoftmaxDecoding",
     "TopK",
+    "ValueDecoding",
     "best_of_each",
     "suppression",
     "to_original",

@@ -48,14 +48,41 @@ class SoftmaxDecoding(Decoding):
         return {"scores": ops.softmax(ops.cast(level["classes"], "float32"), axis=-1)}
 
 
+@register
+class SigmoidDecoding(Decoding):
+    """Sigmoid of the logits of the only level: a score for each class, independent of the others.
+
+    Example:
+        >>> raw = {"p5": {"classes": np.zeros((1, 2), "float32")}}
+        >>> scores = vg.postprocess.SigmoidDecoding()(raw, context=None)["scores"]
+        >>> keras.ops.convert_to_numpy(scores).tolist()
+        [[0.5, 0.5]]
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("scores",)
+    needs_nms: bool = False
+
+    def __call__(self, raw: RawPredictions, context: HeadContext | None) -> dict[str, Tensor]:
+        """Return "scores" (..., classes).
+
+        Args:
+            raw: {level: {"classes": (..., classes)}} with exactly one level.
+            context: not used.
+        """
+        (level,) = raw.values()
+        return {"scores": ops.sigmoid(ops.cast(level["classes"], "float32"))}
+
+
 class Rank(Value):
     """Ranking of the classes of an image by score.
 
     Attributes:
-        score_threshold: Classes with a lower score are removed, except the best class.
+        score_threshold: Classes with a lower score are removed.
+        keep_best: Whether the best class is kept whatever its score is.
     """
 
     score_threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    keep_best: bool = True
 
     def __call__(self, scores: np.ndarray) -> Ranking:
         """Return the classes of one image, best first; of equal scores the lower class index first.
@@ -65,7 +92,7 @@ class Rank(Value):
         """
         order = np.argsort(-scores, kind="stable")
         kept = scores[order] >= self.score_threshold
-        kept[:1] = True
+        kept[:1] |= self.keep_best
         return Ranking(order[kept].astype(np.int32), scores[order[kept]].astype(np.float32))
 
 

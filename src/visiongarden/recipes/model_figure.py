@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from visiongarden import inspect
 from visiongarden.config import load_yaml
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolution import resolve
-from visiongarden.tasks import DetectionTask
+from visiongarden.recipes.resolution import resolve, task_name
+from visiongarden.tasks import DetectionTask, find
 from visiongarden.types import FeatureSpec, ImageSize
 
 ASSUMED_CLASSES = 80
@@ -23,8 +24,8 @@ def show(
 ) -> inspect.Figure:
     """Return the figure of a model: its stages, sizes, parameters and MACs.
 
-    A recipe can be shown without its dataset. If its head then has no `num_classes`, 80 classes are
-    assumed, and the title of the figure states that.
+    A recipe can be shown without its dataset. If its head then lacks what the data would provide,
+    such as `num_classes`, 80 classes are assumed, and the title of the figure states that.
 
     Args:
         model: A model, a part, a model file (.keras), a recipe, or a recipe file (.yaml).
@@ -54,16 +55,19 @@ def show(
     head = section.get("head")
     if isinstance(head, str):
         head = {"type": head}
-    has_num_classes = isinstance(head, dict) and "num_classes" in head
     if "task" not in fields and head is None and "card" not in section:
         fields["task"] = DetectionTask.name
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})
-    overrides = [] if has_num_classes else [f"model.head.num_classes={ASSUMED_CLASSES}"]
+    task = find(task_name(fields))
+    given = head if isinstance(head, dict) else {}
+    words, assumed = task.assumption(ASSUMED_CLASSES)
+    missing = {name: value for name, value in assumed.items() if name not in given}
+    overrides = [f"model.head.{name}={json.dumps(value)}" for name, value in missing.items()]
     figure = inspect.show(resolve(fields, overrides=overrides).build_weightless(), image_size)
-    if has_num_classes:
+    if not missing:
         return figure
-    return replace(figure, title=f"{figure.title}, {ASSUMED_CLASSES} classes assumed (no dataset)")
+    return replace(figure, title=f"{figure.title}, {words} assumed (no dataset)")
 
 
 def _has_data(fields: dict[str, Any]) -> bool:

@@ -19,7 +19,14 @@ from visiongarden.parts import Head
 from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of
-from visiongarden.tasks import Defaults, DetectionTask, find, task_of_data, task_of_fields
+from visiongarden.tasks import (
+    Defaults,
+    DetectionTask,
+    find,
+    is_decided,
+    task_of_data,
+    task_of_fields,
+)
 
 
 def resolve(
@@ -73,7 +80,7 @@ def resolve(
     cards = [change for change in changes if change.startswith("model.card=")]
     changes = [change for change in changes if change not in cards]
     fields = _with_card(apply_overrides(fields, cards))
-    name = _task(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
+    name = task_name(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
     defaults = _defaults(name, fields.get("model"))
     model = fields.get("model", {})
     if isinstance(model, Mapping):
@@ -181,7 +188,8 @@ def _card_fields(name: str) -> dict[str, Any]:
             fix="model: {backbone: ..., head: ...}",
         )
     parts = card.model.with_decoder().to_dict()
-    del parts["head"]["num_classes"]
+    for field in find(card.model.head.task).data_fields:
+        del parts["head"][field]
     return parts | {"image_size": list(card.image_size)}
 
 
@@ -190,7 +198,7 @@ def _decides_task(override: str) -> bool:
     return path == "task" or path.startswith(("data.", "model.head"))
 
 
-def _task(fields: Mapping[str, Any]) -> str:
+def task_name(fields: Mapping[str, Any]) -> str:
     """Return the name of the task: the one specified, else the head's, else the data's."""
     if "task" in fields:
         return find(str(fields["task"])).name
@@ -208,7 +216,7 @@ def _task(fields: Mapping[str, Any]) -> str:
     with spelled(partial(as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
-        if reader.annotations:
+        if reader.annotations and is_decided(reader.annotations):
             return task_of_fields(reader.annotations, root).name
         return task_of_data(read(found.path, split=found.train, reader=reader)).name
 

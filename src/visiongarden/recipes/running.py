@@ -38,7 +38,7 @@ from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
-from visiongarden.tasks import find
+from visiongarden.tasks import Task, find, task_of
 from visiongarden.training import (
     FILE,
     DataChangedError,
@@ -115,7 +115,7 @@ def train(
     callbacks = _checked_callbacks(recipe, callbacks)
     kind = find(recipe.task)
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
-    _check_same_classes(train_set, val_set)
+    _check_same_classes(kind, train_set, val_set)
     prints = Prints()
     # Data, model and image sizes are checked before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
@@ -124,10 +124,13 @@ def train(
     with spelled(partial(as_override, "train")):
         preprocessing = preprocessing_for(recipe, train_set, val_set)
     model = recipe.build(
-        class_map=train_set.class_map,
+        class_map=kind.class_map(train_set),
         dtype=recipe.training.precision,
         preprocessing=preprocessing,
     )
+    for dataset in (train_set, val_set):
+        # Now with what the head states, such as the units of its values.
+        task_of(model).check(dataset)
     loader = _loader(recipe, train_set)
     check_sizes(model, loader)
     selected = selection(recipe.evaluation, kind, model, val_set)
@@ -313,12 +316,12 @@ def _log_summary(
     folder: Path,
     leaks: list[tuple[Any, Any]],
 ) -> None:
-    depth = depth_in(train_set)
+    depth, task = depth_in(train_set), find(recipe.task)
     height, width = recipe.model.image_size
     for line in (
         f"{recipe.task} on {', '.join(str(data.path) for data in recipe.datasets)}: "
         f"{len(train_set)} training images, {len(val_set)} validation images, "
-        f"classes {', '.join(train_set.class_map.names)}",
+        f"{task.row_names} {', '.join(task.class_map(train_set).names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
         f"images: {model.preprocessing}",
@@ -335,12 +338,12 @@ def _log_summary(
             LOGGER.warning(warning)
 
 
-def _check_same_classes(train_set: Any, val_set: Any) -> None:
-    train_names, val_names = train_set.class_map.names, val_set.class_map.names
+def _check_same_classes(task: Task, train_set: Any, val_set: Any) -> None:
+    train_names, val_names = (task.class_map(part).names for part in (train_set, val_set))
     # The order may differ: evaluation matches classes by name.
     if set(train_names) != set(val_names):
         raise DataError(
-            f"{train_set.root}: the splits have different classes",
+            f"{train_set.root}: the splits have different {task.row_names}",
             rule=f"{train_set.split}: {', '.join(train_names)}",
             received=f"{val_set.split}: {', '.join(val_names)}",
         )

@@ -78,6 +78,10 @@ def predict_files(
       and `classes.csv` with one row per image and one column per class.
     - Segmentation: `segments.json` (`file`, `mask`, and `segments` with `class` and `share` of the
       pixels), and for each image a gray PNG of class indices in `masks/`.
+    - Multi-label: `labels.json` (`file`, and `classes` that apply, with `class` and `score`) and
+      `labels.csv` with one row per image and one column per class.
+    - Regression: `values.json` (`file`, and `values` with `name`, `value` and `unit`) and
+      `values.csv` with one row per image and value.
 
     An image that cannot be read is skipped with a warning of the logger `visiongarden`. After
     Ctrl-C the results so far are written. Results of an earlier prediction are replaced, other
@@ -278,7 +282,7 @@ def _check_overwritten(report: PredictionFiles, files: Sequence[Path], output: P
     """Raise an error if a file that is not a result would be replaced."""
     names = [name for file in files for name in (_picture(file), *report.picture_names(file))]
     for path in (output / name for name in (*report.files, *names)):
-        if os.path.lexists(path) and not _is_result(path):
+        if os.path.lexists(path) and not _is_result(path, report.header):
             raise UserError(
                 f"{path} exists and is not a result of an earlier prediction",
                 rule="only results of earlier predictions are overwritten",
@@ -286,7 +290,7 @@ def _check_overwritten(report: PredictionFiles, files: Sequence[Path], output: P
             )
 
 
-def _is_result(path: Path) -> bool:
+def _is_result(path: Path, header: str) -> bool:
     """Return whether a file was written by an earlier prediction.
 
     PNG files are recognized by their mark, JSON and CSV files by their first bytes.
@@ -299,4 +303,4 @@ def _is_result(path: Path) -> bool:
         return False
     if path.suffix == ".json":
         return start.startswith(b"[") and (b'"file":' in start or start == b"[]")
-    return start.startswith(b"file,class") or start[_PNG_START:] == _MARKER
+    return start.startswith(header.encode()) or start[_PNG_START:] == _MARKER

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from visiongarden.errors import UserError
+from visiongarden.models.kinds import MadeOfParts
 from visiongarden.tasks.classification import ClassificationTask
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask
 from visiongarden.tasks.matching import Match
+from visiongarden.tasks.multi_label import MultiLabelTask
 from visiongarden.tasks.parity import Parity
 from visiongarden.tasks.prediction_files import PredictionFiles
+from visiongarden.tasks.regression import RegressionTask
 from visiongarden.tasks.segmentation import SemanticSegmentationTask
 from visiongarden.tasks.task import Defaults, Section, Task, in_words
 
@@ -19,12 +22,15 @@ __all__ = [
     "Defaults",
     "DetectionTask",
     "Match",
+    "MultiLabelTask",
     "Parity",
     "PredictionFiles",
+    "RegressionTask",
     "Section",
     "SemanticSegmentationTask",
     "Task",
     "find",
+    "is_decided",
     "task_of",
     "task_of_data",
     "task_of_fields",
@@ -41,13 +47,27 @@ def find(name: str) -> Task:
 
 
 def task_of(model: Any) -> Task:
-    """Return the task of a model that is made of parts."""
-    return find(model.task)
+    """Return the task of a model, with what it takes from the head, see `Task.of_head`."""
+    kind: type[Task] = Task.find(model.task)
+    return kind.of_head(model.parts.head) if isinstance(model, MadeOfParts) else kind()
 
 
 def task_of_data(dataset: Any) -> Task:
     """Return the task for the annotations of a dataset, see `task_of_fields`."""
     return task_of_fields(dataset.fields, dataset.root, dataset)
+
+
+def is_decided(fields: frozenset[str]) -> bool:
+    """Return whether at most one task suits the annotations of a dataset that was not read."""
+    return len(_suitable(fields, None)) <= 1
+
+
+def _suitable(fields: frozenset[str], dataset: Any) -> list[Task]:
+    """Return the tasks that suit a dataset, best first."""
+    tasks = [kind() for kind in Task.names().values()]
+    scores = {t.name: t.matches(fields, dataset) for t in tasks if set(t.needs) <= fields}
+    # Of tasks that suit equally well the first by name, for the same answer in every process.
+    return [find(name) for name in sorted(scores, key=lambda n: (-scores[n], n)) if scores[name]]
 
 
 def task_of_fields(fields: frozenset[str], root: Any, dataset: Any = None) -> Task:
@@ -61,12 +81,10 @@ def task_of_fields(fields: frozenset[str], root: Any, dataset: Any = None) -> Ta
     Raises:
         UserError: The dataset has no annotations that a task needs.
     """
+    scored = _suitable(fields, dataset)
+    if scored:
+        return scored[0]
     tasks = [kind() for kind in Task.names().values()]
-    suitable = [task for task in tasks if set(task.needs) <= fields]
-    # Of tasks that suit equally well the first by name, for the same answer in every process.
-    scored = sorted((-task.matches(fields, dataset), task.name) for task in suitable)
-    if scored and scored[0][0] < 0:
-        return find(scored[0][1])
     raise UserError(
         f"{root} has no annotations that a task needs",
         rule="; ".join(f"{task.name}: {' and '.join(in_words(task.needs))}" for task in tasks),

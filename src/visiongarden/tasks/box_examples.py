@@ -57,6 +57,8 @@ def box_match(targets: Mapping[str, Any], decoded: Mapping[str, Any], image: int
         correct=overlap >= 0.5 and int(name) == expected_class,
         expected=f"box {_text(expected)} of class {expected_class}",
         got=f"{_text(boxes[place])} of class {int(name)} (IoU {overlap:.2f})",
+        advice="boxes (x1, y1, x2, y2) in pixels of the network's input, not center, width and "
+        "height, nor shares of the image",
     )
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backbones import CSPDarknet
+from visiongarden.data.combined import has_one_class
 from visiongarden.decoders import PassOn
-from visiongarden.errors import UserError
+from visiongarden.errors import UserError, option
 from visiongarden.heads import Classification
 from visiongarden.metrics import Metric, TopKAccuracy
 from visiongarden.models import Classifier
@@ -87,8 +88,10 @@ class ClassificationTask(Task):
     needs_decoder = False
 
     def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
-        """Suit datasets with labels of images."""
-        return 0.8 if "labels" in fields else 0.0
+        """Suit datasets with one class for each image."""
+        if "labels" not in fields:
+            return 0.0
+        return 0.8 if dataset is None or has_one_class(dataset) else 0.0
 
     def defaults(self) -> Defaults:
         """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
@@ -117,7 +120,7 @@ class ClassificationTask(Task):
             raise UserError(
                 f"the labels of {dataset.root} are values: {', '.join(dataset.label_map.names)}",
                 rule="one class for each image",
-                fix="a reader of classes, or a head of your own for these values",
+                fix=option("task", "regression"),
             )
 
     def transforms(
@@ -135,7 +138,7 @@ class ClassificationTask(Task):
                 f"the labels of {sample.info.source} are not one class",
                 rule="labels that add up to 1",
                 received=f"{labels.tolist()!r:.100}",
-                fix="one class for each image",
+                fix="one class for each image, or task=multi_label",
             )
         return {"labels": labels}
 

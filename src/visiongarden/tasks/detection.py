@@ -17,6 +17,7 @@ from visiongarden.heads import AnchorFree
 from visiongarden.metrics import CocoMeanAveragePrecision, Metric
 from visiongarden.models import Detector
 from visiongarden.postprocess import Nms, suppression, to_original
+from visiongarden.postprocess.nms import Share
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
 from visiongarden.tasks.box_examples import box_match, box_targets, invalid_boxes
@@ -83,7 +84,7 @@ class DetectionTask(Task):
     monitor = "AP"
     shown = ("AP", "AP50")
     title = "COCO metrics"
-    score = 0.25
+    score: Share = 0.25
 
     def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
         """Suit every dataset with boxes, whatever else it contains."""

@@ -15,9 +15,11 @@ class Match:
         correct: Whether the result matches the target.
         expected: Description of the target for messages.
         got: Description of the result for messages.
+        advice: What loss and decoding must agree on, beyond the meaning of each value.
     """
 
     learned: bool
     correct: bool
     expected: str
     got: str
+    advice: str = ""

@@ -104,6 +104,25 @@ def decisions(scores: np.ndarray, others: np.ndarray, what: str) -> Parity:
     )
 
 
+def applying(scores: np.ndarray, others: np.ndarray, threshold: float) -> Parity:
+    """Compare the classes that apply to each image.
+
+    Args:
+        scores: Scores of the model (batch, classes).
+        others: Scores of the file.
+        threshold: Score from which a class applies.
+    """
+    decided = np.abs(scores - threshold) > MAX_SCORE
+    other = ((scores >= threshold) != (others >= threshold)) & decided
+    return Parity(
+        scores=max_difference(scores, others),
+        images=len(scores),
+        found=scores.size,
+        differing=int(other.any(axis=1).sum()),
+        what="labels",
+    )
+
+
 def max_difference(one: np.ndarray, other: np.ndarray) -> float:
     """Return the largest difference of two arrays of one shape."""
     return float(np.abs(one - other).max(initial=0))

@@ -18,12 +18,17 @@ _LISTED = 10
 class PredictionFiles:
     """Collector of one row per image; a task's subclass defines the rows.
 
+    Attributes:
+        files: Names of the files about all images.
+        header: Start of those that are tables, by which they are recognized.
+
     Args:
         class_map: Names of the classes; without it, rows contain class indices.
         threshold: Minimum score of a prediction.
     """
 
     files: tuple[str, ...] = ("predictions.json",)
+    header: str = "file,class"
 
     def __init__(self, class_map: ClassMap | None, threshold: float = 0.0) -> None:
         self.class_map, self.threshold = class_map, threshold
@@ -64,7 +69,11 @@ class PredictionFiles:
 
     def texts(self) -> dict[str, str]:
         """Return the contents of the files about all images, by file name."""
-        return {self.files[0]: json.dumps(self.rows, indent=1)}
+        return {self.files[0]: self.as_json()}
+
+    def as_json(self) -> str:
+        """Return the rows as JSON."""
+        return json.dumps(self.rows, indent=1)
 
     def name(self, index: int) -> Any:
         """Return the name of a class, or its index if names are unknown."""

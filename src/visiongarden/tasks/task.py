@@ -17,7 +17,8 @@ from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
 from visiongarden.errors import ConfigError, UserError, nearest, option
 from visiongarden.metrics import Metric
-from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.parts import Backbone, Decoder, Head, OfClasses
+from visiongarden.postprocess.nms import Share
 from visiongarden.samples import Sample
 from visiongarden.samples.resizing import cover, letterbox
 from visiongarden.tasks.matching import Match
@@ -73,12 +74,12 @@ class Task(Typed):
         monitor_mode: Whether a larger ("max") or smaller ("min") value of `monitor` is better.
         shown: Names of the metrics shown during training; empty for `monitor` alone.
         title: Display name of the metrics.
-        row_name: What a row of the table of an evaluation is.
+        row_name: What a column of the targets is, and a row of the table of an evaluation: "class".
         resize: How images are brought to the model's input size: "letterbox" or "cover".
         detail: Size at which decoded training images are kept, relative to the model's input.
-        score: Default score threshold of predictions, from 0 to 1.
         needs_decoder: Whether a model needs a decoder between backbone and head.
         data_fields: Fields of the head whose values the dataset provides, see `head_fields`.
+        score: Default score threshold of predictions, from 0 to 1.
 
     Example:
         >>> vg.tasks.Task.find("detection").monitor
@@ -96,9 +97,9 @@ class Task(Typed):
     row_name: ClassVar[str] = "class"
     resize: ClassVar[Resize] = "letterbox"
     detail: ClassVar[float] = 1.0
-    score: ClassVar[float] = 0.0
     needs_decoder: ClassVar[bool] = True
     data_fields: ClassVar[tuple[str, ...]] = ("num_classes",)
+    score: Share = 0.0
 
     @classmethod
     def names(cls) -> dict[str, type[Task]]:
@@ -129,6 +130,25 @@ class Task(Typed):
             fix=nearest(name, by_name),
         )
 
+    @classmethod
+    def of_head(cls, head: Any) -> Self:
+        """Return the task with what it takes from the head of a model; by default nothing.
+
+        Args:
+            head: Head of the task.
+        """
+        return cls()
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Unit of each predicted value by its name; empty without any."""
+        return {}
+
+    @property
+    def row_names(self) -> str:
+        """Plural of `row_name`."""
+        return f"{self.row_name}es" if self.row_name.endswith("s") else f"{self.row_name}s"
+
     @property
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics shown during training; the first selects `best.keras`."""
@@ -138,7 +158,8 @@ class Task(Typed):
         """Return how well the annotations of a dataset suit the task, from 0 to 1.
 
         The best of all tasks is that of a recipe that names none. A task that returns 0, as by
-        default, is used only if it is named.
+        default, is used only if it is named. If several tasks suit a dataset that has not been
+        read, it is read.
 
         Args:
             fields: Names of the annotations, see `Dataset.fields`.
@@ -164,7 +185,29 @@ class Task(Typed):
         Args:
             dataset: Training split.
         """
-        return {"num_classes": len(dataset.class_map)}
+        return {"num_classes": len(self.class_map(dataset))}
+
+    def assumption(self, count: int) -> tuple[str, dict[str, Any]]:
+        """Return values of `data_fields` for a figure of a model without its dataset, in words too.
+
+        Args:
+            count: Number of classes to assume.
+        """
+        return f"{count} {self.row_names}", {"num_classes": count}
+
+    def class_map(self, dataset: Any) -> ClassMap:
+        """Return the names of a dataset's classes, or of the values that the task predicts."""
+        found: ClassMap = dataset.class_map
+        return found
+
+    def class_names(self, head: Any) -> tuple[str, ...]:
+        """Return names for the classes of a model without a class map.
+
+        Args:
+            head: Its head. Without the field `num_classes`, it has one class.
+        """
+        count = head.num_classes if isinstance(head, OfClasses) else 1
+        return tuple(f"class {index}" for index in range(count))
 
     def check(self, dataset: Any) -> None:
         """Refuse a dataset without the annotations of the task, or whose images differ in channels.
@@ -328,6 +371,17 @@ class Task(Typed):
         """
         raise NotImplementedError
 
+    def renumbered(self, found: Any, order: np.ndarray, class_map: ClassMap) -> Any:
+        """Convert a result to the class indices of a dataset.
+
+        Args:
+            found: Result with `classes`.
+            order: int (classes,), class of the dataset for each class of the model.
+            class_map: Names of the classes of the dataset.
+        """
+        classes = order[found.classes].astype(found.classes.dtype)
+        return found.replace(classes=classes, class_map=class_map)
+
     def to_original(self, found: Any, placement: Placement, size: ImageSize) -> Any:
         """Convert a result from pixels of the model's input to pixels of the original image.
 
@@ -462,6 +516,20 @@ def refuse_iou(task: Task, iou: float | None) -> None:
             f"{option('iou', iou)} has no effect on {task.name}",
             rule="only detections are suppressed",
             fix=f"leave out {option('iou')}",
+        )
+
+
+def refuse_score(task: Task, score: float | None) -> None:
+    """Raise an error if a score threshold is given for a task whose results have no scores.
+
+    Raises:
+        UserError: `score` is above 0.
+    """
+    if score:
+        raise UserError(
+            f"{option('score', score)} has no effect on {task.name}",
+            rule="its results have no scores",
+            fix=f"leave out {option('score')}",
         )
 
 

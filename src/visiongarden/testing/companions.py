@@ -37,7 +37,13 @@ class CheckBackbone(Backbone):
 
 @register(package="visiongarden_check")
 class CheckHead(Head):
-    """Minimal head with one 1x1 convolution per level."""
+    """Minimal head with one 1x1 convolution per level.
+
+    Attributes:
+        num_classes: Number of classes.
+    """
+
+    num_classes: int
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Predict a class score for each cell of each level."""

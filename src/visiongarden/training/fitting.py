@@ -19,6 +19,7 @@ from visiongarden.losses import Loss
 from visiongarden.losses.class_columns import KNOWN
 from visiongarden.models import Joined
 from visiongarden.models.kinds import preprocessing_of
+from visiongarden.parts import OfClasses
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import task_of
 from visiongarden.training.building import (
@@ -170,16 +171,8 @@ def _fit_to_model(train: ForeignBatches, model: Joined) -> None:
     """Check the batches of another library for the model; the head of a new task may be any."""
     head = model.parts.head
     channels = preprocessing_of(model).channels
-    num_classes = int(head.num_classes) if isinstance(head, _OfClasses) else None
+    num_classes = int(head.num_classes) if isinstance(head, OfClasses) else None
     train.fit_to(model.image_size or train.image_size, channels, num_classes)
-
-
-@runtime_checkable
-class _OfClasses(Protocol):
-    """A head that predicts classes."""
-
-    @property
-    def num_classes(self) -> int: ...
 
 
 def _keep_targets_of(loss: Loss, train: ForeignBatches) -> None:

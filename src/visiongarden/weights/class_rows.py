@@ -18,7 +18,7 @@ from visiongarden.errors import UserError, nearest, option
 from visiongarden.layers.nested import nested
 from visiongarden.models import Joined
 from visiongarden.models.kinds import WithClassMap, WithPredictionLayers
-from visiongarden.parts.roles import Anchored
+from visiongarden.parts.roles import Anchored, OfClasses
 from visiongarden.types import ClassMap
 
 CHOICES = ("name", "position")
@@ -176,7 +176,7 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
         anchors = head.anchors if isinstance(head, Anchored) else {}
         for level, raw in target.head.output.items():
             for name, tensor in raw.items():
-                if name.endswith("classes"):
+                if name.endswith("classes") and isinstance(head, OfClasses):
                     count = len(anchors.get(level, (1,)))
                     yield tensor, count, head.num_classes, level in anchors
         return

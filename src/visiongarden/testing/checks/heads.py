@@ -125,8 +125,8 @@ def loss_decode(subject: Subject) -> Finding:
     if wrong:
         return failed(
             f"raw predictions fitted to {wrong[0].expected} decode to {wrong[0].got}",
-            "loss and decoding must interpret raw predictions alike: boxes (x1, y1, x2, y2) in "
-            "pixels of the network's input, not center, width and height, nor shares of the image",
+            "loss and decoding must interpret raw predictions alike"
+            + (f": {wrong[0].advice}" if wrong[0].advice else ""),
         )
     return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
 
