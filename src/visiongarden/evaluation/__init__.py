@@ -1,5 +1,6 @@
 """Evaluation of models on a split, and prediction on images."""
 
+from visiongarden.evaluation.collecting import Collector
 from visiongarden.evaluation.evaluator import evaluate, make_validator
 from visiongarden.evaluation.prediction import predict
 from visiongarden.evaluation.predictor import Predictor
@@ -8,6 +9,7 @@ from visiongarden.tasks import COCO_NMS
 
 __all__ = [
     "COCO_NMS",
+    "Collector",
     "EvaluationResult",
     "Predictor",
     "evaluate",

@@ -97,7 +97,7 @@ def evaluate(
     classes = aligned(network, task.class_map(data), class_names)
     if network.resizes_images:
         return _evaluate_imported(network, data, metrics, classes)
-    measured = _metrics(task, classes.class_map, metrics)
+    measured = metrics_of(task, classes.class_map, metrics)
     predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
     loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
     seen = 0
@@ -115,7 +115,7 @@ def evaluate(
     return EvaluationResult.of(task, measured, seen, classes.note)
 
 
-def _metrics(task: Task, class_map: ClassMap, others: Sequence[Any]) -> Metrics:
+def metrics_of(task: Task, class_map: ClassMap, others: Sequence[Any]) -> Metrics:
     """Return the metrics of the task and further ones."""
     if isinstance(others, str | bytes) or not isinstance(others, Sequence):
         raise UserError(
@@ -139,7 +139,7 @@ def _evaluate_imported(
 ) -> EvaluationResult:
     """Evaluate an imported network, which does its own resizing and suppression."""
     task = task_of(model)
-    measured = _metrics(task, classes.class_map, metrics)
+    measured = metrics_of(task, classes.class_map, metrics)
     for index in range(len(dataset)):
         found = _of_imported(model, dataset.load(index).image)
         measured.update([task.ground_truth(dataset, index)], [classes.found(found)])
@@ -159,7 +159,7 @@ def _evaluate_batches(
     """Evaluate on an iterable of `(images, targets)`."""
     task = task_of(model)
     classes = model.class_map or ClassMap(task.class_names(model.parts.head))
-    measured = _metrics(task, classes, metrics)
+    measured = metrics_of(task, classes, metrics)
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0

@@ -25,6 +25,7 @@ from visiongarden.models.subclass import (
     own_arguments,
     record_arguments,
 )
+from visiongarden.models.trained import TrainedByHead
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
 from visiongarden.types import ClassMap, FeatureSpec, HeadContext, ImageSize
 
@@ -50,7 +51,7 @@ class Parts:
     head: Head
 
 
-class Joined(SavedAsParts, keras.Model):
+class Joined(SavedAsParts, TrainedByHead):
     """Base class of models that connect three parts.
 
     `Detector`, `Classifier` and `Segmenter` document the constructor's arguments.

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from visiongarden.backends.jax_step import JaxStep
+from visiongarden.backends.torch_step import TorchStep
 from visiongarden.losses import Loss, quotients
 from visiongarden.models import Joined
 from visiongarden.training.dataset import open_dataset
-from visiongarden.training.jax_step import JaxStep
 from visiongarden.training.prefetch import prefetch
 from visiongarden.training.statistics import UntrainedNorms
-from visiongarden.training.torch_step import TorchStep
 from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 

@@ -29,7 +29,7 @@ class TorchStep:
     and replays them from then on.
 
     Args:
-        trainer: Compiled `Trainer`, which holds the model, loss, optimizer and metrics.
+        trainer: Compiled model, which holds the loss, the optimizer and the metrics.
     """
 
     def __init__(self, trainer: keras.Model) -> None:
@@ -66,7 +66,8 @@ class TorchStep:
 
         trainer, values = self._trainer, [weight.value for weight in self._weights]
         with torch.enable_grad():
-            terms, total = trainer.compute_terms(images, targets, trainer(images, training=True))
+            raw = trainer(images, training=True)
+            total = trainer.compute_loss(images, targets, raw, None, training=True)
             scaled = trainer.optimizer.scale_loss(total)
         # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;
         # `autograd.grad` returns them, so that they are ordinary values of the captured graph.
@@ -79,15 +80,14 @@ class TorchStep:
             ],
             self._weights,
         )
-        trainer.track({name: term.detach() for name, term in terms.items()})
         # Keras weights each batch by its images, so that the mean is over images.
         trainer._loss_tracker.update_state(total.detach(), sample_weight=images.shape[0])
-        means: dict[str, torch.Tensor] = trainer.get_metrics_result()
+        means: dict[str, torch.Tensor] = trainer.compute_metrics(images, targets, raw)
         return means
 
     def _changed(self) -> list[keras.Variable]:
         # Capturing and checking run the step several times on one batch; `Captured` restores these
         # variables afterwards. One that is missing here would be updated more than once.
         trainer = self._trainer
-        others = trainer.inner.non_trainable_variables
+        others = trainer.non_trainable_variables
         return [*self._weights, *others, *trainer.optimizer.variables, *trainer.metrics_variables]

@@ -1,0 +1,96 @@
+"""`Collector`: the metrics of a task, from the decoded arrays of one batch after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from visiongarden.data import Loader
+from visiongarden.data.batch_targets import check_targets
+from visiongarden.evaluation.class_names import Aligned, aligned
+from visiongarden.evaluation.evaluator import metrics_of
+from visiongarden.models.epoch_dataset import EpochDataset
+from visiongarden.tasks import task_of
+from visiongarden.types import ClassMap
+
+
+class Collector:
+    """Metrics of a model's task, for the batches of one evaluation by Keras.
+
+    Args:
+        model: The model.
+        batches: Batches of a loader. Those of an evaluation, in order and without transforms, are
+            compared in pixels of the original images, all others in pixels of the batch.
+
+    Raises:
+        UserError: The classes of the model and of the dataset differ.
+    """
+
+    def __init__(self, model: Any, batches: EpochDataset | None = None) -> None:
+        self._task = task_of(model)
+        self._postprocess = self._task.postprocess(model)
+        self._count, self._seen = 0, 0
+        self._info: Mapping[int, Any] = {} if batches is None else batches.info
+        self._class_map, self._classes = (
+            model.class_map or ClassMap(self._task.class_names(model.parts.head)),
+            None,
+        )
+        self._dataset = None if batches is None else _in_order(batches.loader)
+        if self._dataset is not None:
+            self._classes = aligned(model, self._task.class_map(self._dataset))
+            self._class_map = self._classes.class_map
+        self._measured = metrics_of(self._task, self._class_map, ())
+
+    def update(
+        self, outputs: Mapping[str, np.ndarray], targets: Mapping[str, np.ndarray], size: np.ndarray
+    ) -> None:
+        """Add a batch.
+
+        Args:
+            outputs: Decoded arrays by name.
+            targets: Targets of the batch.
+            size: (height, width) of the images of the batch.
+        """
+        count = len(next(iter(outputs.values())))
+        rows = [{name: outputs[name][row] for name in self._task.outputs} for row in range(count)]
+        results = [self._postprocess(**row) for row in rows]
+        pairs = (
+            self._of_batch(results, targets, (int(size[0]), int(size[1])))
+            if self._dataset is None or self._classes is None
+            else self._of_loader(results, self._dataset, self._classes)
+        )
+        for sample, result in pairs:
+            self._measured.update([sample], [result])
+            self._seen += 1
+        self._count += 1
+
+    def result(self) -> dict[str, float]:
+        """Return the main metrics of the task by name."""
+        if not self._seen:
+            return {}
+        found = self._measured.result()
+        return {name: found[name] for name in self._task.metric_names if name in found}
+
+    def _of_batch(
+        self, results: list[Any], targets: Mapping[str, np.ndarray], size: tuple[int, int]
+    ) -> Iterator[tuple[Any, Any]]:
+        check_targets(targets, size, len(self._class_map.names), f"batch {self._count}")
+        for row, result in enumerate(results):
+            yield self._task.ground_truth_of(targets, row, size, self._seen), result
+
+    def _of_loader(
+        self, results: list[Any], dataset: Any, classes: Aligned
+    ) -> Iterator[tuple[Any, Any]]:
+        info = self._info[self._count]
+        for row, result in enumerate(results):
+            height, width = (int(side) for side in info.sizes[row])
+            found = self._task.to_original(result, info.placement(row), (height, width))
+            yield self._task.ground_truth(dataset, self._seen), classes.found(found)
+
+
+def _in_order(loader: Any) -> Any:
+    """Return the dataset of a loader that reads it in order and unchanged, or None."""
+    is_plain = isinstance(loader, Loader) and not loader.shuffle and loader.transforms is None
+    return loader.dataset if is_plain else None

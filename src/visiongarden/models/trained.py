@@ -1,0 +1,293 @@
+"""`TrainedByHead`: Keras's `compile`, `fit` and `evaluate` of models that are made of parts."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from visiongarden.backends.jax_step import JaxStep
+from visiongarden.backends.torch_step import TorchStep
+from visiongarden.errors import UserError
+from visiongarden.losses import Loss, quotients
+from visiongarden.models.epoch_dataset import EpochDataset, Epochs
+from visiongarden.types import ImageSize, RawPredictions, Tensor
+
+_OUTPUTS, _TARGETS, _SIZE = "_outputs", "_targets", "_size"
+"""Entries of the logs of `test_step` that are handed to the metrics and removed again."""
+
+
+def loss_of(model: Any) -> Loss:
+    """Return the loss of the model's head.
+
+    Raises:
+        UserError: The head has no loss.
+    """
+    loss: Loss | None = model.parts.head.loss
+    if loss is None:
+        raise UserError(
+            f"the head {type(model.parts.head).__name__} has no loss",
+            rule="a head with a loss, to be trained",
+            fix="loss: vg.losses.Loss = …, as a field of the head",
+        )
+    return loss
+
+
+class TrainedByHead(keras.Model):  # noqa: VG101  a base class
+    """Base class of models that Keras's own workflow trains with the loss of their head.
+
+    `model.compile("adam")` without a `loss` uses the loss of the head; with one, everything is as
+    Keras does it. The logs contain the mean of each term of the loss. `evaluate` adds the metrics
+    of the task ("AP", "top1", "mIoU"), and `fit` writes them with "val_" in front before the
+    callbacks run.
+    """
+
+    train_function: Any
+    test_function: Any
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Train the model as `keras.Model.fit` does.
+
+        Args:
+            *args: Arguments of `keras.Model.fit`. `x` and `validation_data` may be a loader of
+                visiongarden, besides everything that Keras takes: arrays, generators,
+                `tf.data.Dataset`, `keras.utils.PyDataset`, the `DataLoader` of PyTorch, Grain.
+                Batches are `(images, targets)`: images as stored, (batch, height, width,
+                channels), and a dict of targets, as `vg.data.Loader` yields them.
+            **kwargs: The same, by name.
+
+        Returns:
+            Keras's `History`. Its metrics are named "loss", by the terms of the loss, "val_loss"
+            and by the metrics of the task, such as "val_AP".
+
+        Raises:
+            UserError: The batches have no targets, or the model is compiled with
+                `steps_per_execution` above 1.
+
+        Example:
+            >>> model = vg.Classifier(
+            ...     backbone=vg.backbones.CSPDarknet(levels=("p5",), depth=0.33, width=0.0625),
+            ...     head=vg.heads.Classification(num_classes=2),
+            ...     image_size=32,
+            ... )
+            >>> images = np.zeros((4, 32, 32, 3), np.uint8)
+            >>> targets = {"labels": np.eye(2, dtype=np.float32)[[0, 1, 0, 1]]}
+            >>> model.compile("adam", jit_compile=False)
+            >>> history = model.fit(images, targets, validation_data=(images, targets), verbose=0)
+            >>> sorted(history.history)
+            ['class', 'loss', 'val_class', 'val_loss', 'val_top1']
+        """
+        given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
+        if isinstance(given.get("x"), Epochs):
+            first, epochs = given.get("initial_epoch", 0), given.get("epochs", 1)
+            # The loader shuffles; Keras would change the order of batches that are read in turn.
+            given |= {"x": EpochDataset(given["x"], first, epochs), "shuffle": False}
+        if isinstance(given.get("validation_data"), Epochs):
+            given["validation_data"] = EpochDataset(given["validation_data"])
+        return super().fit(**given)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Evaluate the model as `keras.Model.evaluate` does, and add the metrics of its task.
+
+        Results are compared in pixels of the original images for a loader of visiongarden, and in
+        pixels of the batch for other data.
+
+        Args:
+            x: Data, as in `fit`.
+            y: Targets by name, for images as an array.
+            batch_size: As in Keras.
+            verbose: As in Keras.
+            sample_weight: As in Keras.
+            steps: As in Keras.
+            callbacks: As in Keras.
+            return_dict: Whether to return a dict by name; a list otherwise.
+            **kwargs: As in Keras.
+
+        Returns:
+            The loss, its terms, and the metrics.
+        """
+        x = EpochDataset(x) if isinstance(x, Epochs) else x
+        arguments = (x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        if self.loss is not None:
+            return super().evaluate(*arguments, return_dict=return_dict, **kwargs)
+        evaluation = importlib.import_module("visiongarden.evaluation")  # above the models
+        collector = evaluation.Collector(self, x if isinstance(x, EpochDataset) else None)
+        object.__setattr__(self, "_collector", collector)
+        try:
+            logs = super().evaluate(*arguments, return_dict=True, **kwargs)
+        finally:
+            object.__setattr__(self, "_collector", None)
+        found = logs | collector.result()
+        return found if return_dict else list(found.values())
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Metrics of Keras, and the mean of each term of the loss."""
+        found: list[Any] = super().metrics
+        return [*found, *self._terms()] if self._uses_head_loss() else found
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the total loss of a batch, and add each term to its mean over the epoch.
+
+        The total is the sum of the terms of the head's loss and of the losses that layers add
+        (`add_loss`, regularizers).
+
+        Args:
+            x: Images (batch, height, width, channels), pixel values as stored.
+            y: Targets by name.
+            y_pred: Raw predictions for the images.
+            sample_weight: Ignored by the loss of a head.
+            training: Ignored by the loss of a head.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            UserError: There are no targets by name.
+        """
+        if self.loss is not None:
+            found: Tensor = super().compute_loss(x, y, y_pred, sample_weight, training)
+            return found
+        if not isinstance(y, Mapping):
+            raise UserError(
+                "the batches have no targets by name",
+                rule="(images, targets), where targets is a dict, as of vg.data.Loader",
+                received="no targets" if y is None else type(y).__name__,
+                fix="model.fit(images, {'labels': labels})",
+            )
+        terms = self.compute_terms(x, y, y_pred)
+        for tracker in self._terms():
+            tracker.update_state(ops.stop_gradient(terms[tracker.name]))
+        total: Any = sum([*terms.values(), *(ops.cast(each, "float32") for each in self.losses)])
+        return total
+
+    def compute_terms(
+        self, x: Tensor, y: Mapping[str, Tensor], y_pred: RawPredictions
+    ) -> dict[str, Tensor]:
+        """Return the terms of the head's loss for a batch, scalars by name."""
+        found = loss_of(self)(y_pred, y, self.context(self._size_of(x)))
+        return quotients(found)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Return the values of the metrics; in `test_step` also what the task's metrics need."""
+        logs: dict[str, Any] = super().compute_metrics(x, y, y_pred, sample_weight)
+        if vars(self).get("_tests"):
+            # Above the models.
+            decoding = importlib.import_module("visiongarden.evaluation.decoding")
+            size = self._size_of(x)
+            outputs = decoding.decoding_of(self)(y_pred, size)
+            logs = {**logs, _OUTPUTS: outputs, _TARGETS: y, _SIZE: ops.array(size, "int32")}
+        return logs
+
+    def train_step(self, *args: Any) -> Any:
+        """Run one step; on PyTorch it is captured after some calls."""
+        if keras.backend.backend() != "torch" or not self._uses_head_loss():
+            return super().train_step(*args)
+        if vars(self).get("_torch_step") is None:
+            object.__setattr__(self, "_torch_step", TorchStep(self))
+        return vars(self)["_torch_step"](*args)
+
+    def test_step(self, *args: Any) -> Any:
+        """Run one step of an evaluation, whose logs contain decoded outputs and targets."""
+        object.__setattr__(self, "_tests", self._uses_head_loss())
+        try:
+            return super().test_step(*args)
+        finally:
+            object.__setattr__(self, "_tests", False)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make the function of a training step; on JAX it is compiled with our options."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        object.__setattr__(self, "_torch_step", None)
+        if not self._compiles_jax_step():
+            return super().make_train_function(force)
+        step = JaxStep(self.train_step)
+        self.train_function = lambda state, batches: step(state, next(batches))
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Make the function of a step of an evaluation.
+
+        Raises:
+            UserError: The model is compiled with `steps_per_execution` above 1.
+        """
+        is_new = force or self.test_function is None
+        if is_new and self._uses_head_loss() and self.steps_per_execution > 1:
+            raise UserError(
+                "the metrics of the task cannot see each batch",
+                rule="steps_per_execution is 1",
+                received=f"steps_per_execution={self.steps_per_execution}",
+                fix="model.compile(optimizer)",
+            )
+        super().make_test_function(force)
+        if is_new and self._uses_head_loss():
+            self.test_function = self._collecting(self.test_function)
+        return self.test_function
+
+    def _collecting(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return a step of an evaluation that hands its outputs to the metrics of the task."""
+        is_stateless = keras.backend.backend() == "jax"
+
+        def step(*args: Any) -> Any:
+            found = function(*args)
+            logs = dict(found[0] if is_stateless else found)
+            handed_on = [logs.pop(name) for name in (_OUTPUTS, _TARGETS, _SIZE)]
+            collector = vars(self).get("_collector")
+            if collector is not None:
+                collector.update(*keras.tree.map_structure(ops.convert_to_numpy, handed_on))
+            return (logs, *found[1:]) if is_stateless else logs
+
+        return step
+
+    def _uses_head_loss(self) -> bool:
+        return bool(self.compiled) and self.loss is None
+
+    def _compiles_jax_step(self) -> bool:
+        return bool(
+            keras.backend.backend() == "jax"
+            and self.jit_compile
+            and not self.run_eagerly
+            and self.steps_per_execution == 1
+            and self._uses_head_loss()
+            # Under a distribution Keras compiles the step with the shardings of the state.
+            and keras.distribution.distribution() is None
+        )
+
+    def _terms(self) -> list[Any]:
+        trackers: list[Any] | None = vars(self).get("_term_trackers")
+        if trackers is None:
+            trackers = [keras.metrics.Mean(name=name) for name in loss_of(self).terms]
+            # Keras would save them with the weights of the model.
+            object.__setattr__(self, "_term_trackers", trackers)
+        return trackers
+
+    def _size_of(self, images: Tensor) -> ImageSize:
+        height, width = images.shape[1:3]
+        if height is None or width is None:
+            height, width = self.image_size or (height, width)
+        return height, width
