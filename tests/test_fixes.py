@@ -11,6 +11,7 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -29,6 +30,7 @@ TESTED_BY = {
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
     "_own_size(model)": "tests/exporters/test_onnx.py",
+    "fix(chosen.layout)": "tests/recipes/test_images_of_runs.py",
     "_short_fix(step)": "tests/darknet/test_weights.py",
     "error.fix": "tests/cards/test_cards.py",
     "self.with_fields(**changes)": "tests/parts/test_connect.py",
@@ -216,6 +218,8 @@ def resolves(path):
     if first == "transforms":
         kinds = [Transform.kinds()[steps.pop(0)]]
     for step in steps:
+        kinds = [part for kind in kinds for part in (get_args(kind) or (kind,))]
+        kinds = [kind for kind in kinds if isinstance(kind, type)]
         kinds = [k.model_fields[step].annotation for k in kinds if step in k.model_fields]
     return bool(kinds)
 

@@ -1,5 +1,7 @@
 """Networks of `keras.applications` as backbones: levels, pixel values and weights."""
 
+import ast
+
 import keras
 import numpy as np
 import pytest
@@ -104,6 +106,47 @@ def test_what_each_network_was_trained_with(name, values):
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), wanted, rtol=0, atol=8e-7)
 
 
+@pytest.mark.parametrize(
+    ("fields", "is_right"),
+    [
+        ({}, False),
+        ({"scale": 1 / 127.5, "mean": 1.0}, True),
+        ({"scale": 1.0, "mean": 127.5, "std": 127.5}, True),
+        ({"scale": 1 / 127.5, "mean": 1.0, "order": (2, 1, 0)}, False),
+        ({"channels": 4, "order": (0, 1, 2)}, False),
+        ({"channels": 1, "order": (0, 0, 0), "scale": 1 / 127.5, "mean": 1.0}, True),
+        ({"dtype": "uint16"}, False),
+        ({"dtype": "uint16", "scale": 2 / 65535, "mean": 1.0}, True),
+        ({"dtype": "uint16", "scale": 2 / 4095, "mean": 1.0}, True),  # 12 bits
+    ],
+)
+def test_values_that_the_weights_need(fields, is_right):
+    """MobileNetV2 takes -1 to 1."""
+    given = vg.Preprocessing(**fields)
+    Application(name="MobileNetV2").check_preprocessing(given)
+    pretrained = Application(name="MobileNetV2", weights="imagenet")
+    if is_right:
+        return pretrained.check_preprocessing(given)
+    with pytest.raises(UserError, match="trained on other values") as caught:
+        pretrained.check_preprocessing(given)
+    stated = ast.literal_eval(caught.value.fix.removeprefix("preprocessing="))
+    pretrained.check_preprocessing(vg.Preprocessing(**stated))
+    assert stated.get("dtype", "uint8") == given.dtype
+    assert stated.get("channels", 3) == given.channels
+    return None
+
+
+def test_values_of_other_images():
+    images = np.arange(768).reshape(1, 16, 16, 3).astype(np.uint8)
+    eight = Application(name="ResNet50").preprocessing
+    sixteen = eight.for_layout(vg.data.Layout(3, "uint16"), (1000, 1000 + 255 * 16))
+    values = [
+        keras.ops.convert_to_numpy(vg.layers.Preprocess(each)(pixels))
+        for each, pixels in ((eight, images), (sixteen, images.astype(np.uint16) * 16 + 1000))
+    ]
+    np.testing.assert_allclose(values[1], values[0], rtol=0, atol=5e-5)
+
+
 def test_a_network_that_scales_its_images_itself():
     assert Application(name="EfficientNetB0").preprocessing == vg.Preprocessing(scale=1.0)
 
@@ -115,7 +158,8 @@ def test_weights_of_rgb_take_no_other_number_of_channels(mobilenet):
     with pytest.raises(UserError, match="weights of MobileNetV2 take 3 channels"):
         vg.Classifier(backbone, head, preprocessing={"channels": 4})
     # Gray images that are repeated are fine.
-    model = vg.Classifier(backbone, head, preprocessing={"channels": 1, "order": (0, 0, 0)})
+    scaled = {"channels": 1, "scale": 1 / 127.5, "mean": 1.0}
+    model = vg.Classifier(backbone, head, preprocessing=scaled | {"order": (0, 0, 0)})
     assert model.input_shape == (None, None, None, 1)
 
 

@@ -1,6 +1,7 @@
 """Runs on images other than 8-bit RGB: trained, evaluated, predicted and exported as stored."""
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 import visiongarden as vg
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.evaluation.forward import forward_of
+from visiongarden.recipes.preprocessing import preprocessing_for
+from visiongarden.recipes.resolution import read_split, resolve
 
 RANDOM = np.random.default_rng(0)
 MODEL = {
@@ -90,7 +93,7 @@ def test_a_run(tmp_path, name, caplog):
     image = vg.data.Channels(channels).decode(file)
     (of_file,), (of_array,) = (list(model.classify([x])) for x in (file, image))
     np.testing.assert_array_equal(of_file.scores, of_array.scores)
-    expected = np.asarray(forward_of(model, (32, 64))(image[None])[0])[0]
+    expected = np.asarray(forward_of(model, (32, 64))(image[None])["scores"])[0]
     np.testing.assert_allclose(of_file.scores, np.sort(expected)[::-1], atol=1e-6)
 
 
@@ -135,6 +138,46 @@ def test_mistakes_are_found_before_training(tmp_path, data, changes, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_fix_of_a_recipe_is_an_override(tmp_path):
+    root = folders(tmp_path / "data", random_image((32, 64, 4), "uint16"), "npy")
+    mobilenet = "model.backbone={type: KerasApplication, name: MobileNetV2, levels: [p5]}"
+    with pytest.raises(UserError, match="have 4 channels") as caught:
+        vg.train(fields(root), mobilenet, output=tmp_path / "run")
+    (fix,) = shlex.split(caught.value.fix)
+    recipe = resolve(fields(root), overrides=[mobilenet, fix])
+    # From -1 to 1, of the first three channels.
+    expected = vg.Preprocessing(
+        channels=4, dtype="uint16", order=(0, 1, 2), scale=2 / 65535, mean=1
+    )
+    assert recipe.model.preprocessing.is_same_to_backbone(expected)
+    assert recipe.model.preprocessing.scale == pytest.approx(2 / 65535)
+    split = read_split("classification", recipe.data, "train")
+    assert preprocessing_for(recipe, split) == recipe.model.preprocessing
+
+
+def test_preprocessing_of_a_recipe_that_the_weights_do_not_suit(tmp_path):
+    root = folders(tmp_path / "data", random_image((32, 64, 3), "uint8"), "png")
+    backbone = {"type": "KerasApplication", "name": "VGG16", "weights": "vgg.h5", "levels": ["p5"]}
+    changes = [f"model.backbone={json.dumps(backbone)}", "model.preprocessing={mean: 0.5}"]
+    with pytest.raises(ConfigError, match="trained on other values") as caught:
+        vg.train(fields(root), *changes, output=tmp_path / "run")
+    (fix,) = shlex.split(caught.value.fix)
+    chosen = resolve(fields(root), overrides=[*changes, fix]).model.preprocessing
+    # BGR from 0 to 255 minus the mean of ImageNet, see keras.applications.vgg16.
+    assert (chosen.order, chosen.scale) == ((2, 1, 0), 1.0)
+    assert chosen.mean == (103.939, 116.779, 123.68)
+
+
+def test_the_range_of_images_for_a_backbone_with_preprocessing(tmp_path):
+    root = folders(tmp_path / "data", random_image((32, 64, 3), "uint16"), "npy")
+    mobilenet = "model.backbone={type: KerasApplication, name: MobileNetV2, levels: [p5]}"
+    recipe = resolve(fields(root, channels="stored", value_range=[0, 4095]), overrides=[mobilenet])
+    split = read_split("classification", recipe.data, "train")
+    chosen = preprocessing_for(recipe, split)
+    assert (chosen.dtype, chosen.mean) == ("uint16", 1.0)
+    assert chosen.scale == pytest.approx(2 / 4095)
+
+
 def test_floats_need_their_range(tmp_path):
     root = folders(tmp_path / "data", random_image((32, 64, 4), "float32"), "npy")
     with pytest.raises(ConfigError, match="floats") as caught:
@@ -167,12 +210,15 @@ def test_an_exported_file_takes_the_type_of_the_images(tmp_path):
         image_size=(32, 64),
         preprocessing={"channels": 4, "dtype": "uint16", "order": [3, 2, 1], "mean": 0.5},
     )
+    for data in (np.zeros((1, 32, 64, 4), np.uint8), np.zeros((1, 32, 64, 3), np.uint16)):
+        with pytest.raises(UserError, match="the images are of type"):
+            vg.export(model, tmp_path / "m.onnx", data=data)
     assert vg.export(model, tmp_path / "m.onnx").parity.agrees
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
     (given,) = session.get_inputs()
     assert (given.name, given.type, given.shape[1:]) == ("images", "tensor(uint16)", [32, 64, 4])
     images = RANDOM.integers(0, 65536, (1, 32, 64, 4)).astype(np.uint16)
     (scores,) = session.run(["scores"], {"images": images})
-    np.testing.assert_allclose(scores, forward_of(model, (32, 64))(images)[0], atol=1e-5)
+    np.testing.assert_allclose(scores, forward_of(model, (32, 64))(images)["scores"], atol=1e-5)
     metadata = {p.key: p.value for p in onnx.load(str(tmp_path / "m.onnx")).metadata_props}
     assert vg.Preprocessing(**json.loads(metadata["preprocessing"])) == model.preprocessing

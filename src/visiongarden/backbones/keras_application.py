@@ -66,6 +66,22 @@ class KerasApplication(Backbone):
         """Preprocessing of 8-bit RGB that the network was trained with."""
         return _preprocessing(self.name)
 
+    def check_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Refuse other values than the network's weights were trained on; without, any are right.
+
+        Raises:
+            UserError: The preprocessing gives other values.
+        """
+        if self.weights is None or preprocessing.suits_weights(self.preprocessing):
+            return
+        suits = self.preprocessing.for_layout(preprocessing.layout)
+        raise UserError(
+            f"the weights of {self.name} were trained on other values than the preprocessing gives",
+            rule=str(suits),
+            received=str(preprocessing),
+            fix=f"preprocessing={suits.stated()}",
+        )
+
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the network, up to the coarsest requested level."""
         there = _levels(self.name)
@@ -77,13 +93,12 @@ class KerasApplication(Backbone):
             )
         channels = images.shape[-1]
         if self.weights is not None and channels != 3:
+            suits = self.preprocessing
             raise UserError(
                 f"the weights of {self.name} take 3 channels",
                 rule="RGB, or weights=None",
                 received=f"{channels} channels",
-                fix="preprocessing={'channels': 1, 'order': (0, 0, 0)}"
-                if channels == 1
-                else f"KerasApplication(name={self.name!r})",
+                fix=f"preprocessing={suits.stated()}",
             )
         wanted = {level: there[level] for level in self.levels if level in there}
         # The caller reports a missing level as a ContractError.

@@ -20,6 +20,7 @@ from visiongarden.darknet.resize import ResizeMode, centered, letterboxed, stret
 from visiongarden.darknet.weights import Header
 from visiongarden.data import Preprocessing, ValueRange, to_pixels
 from visiongarden.data.image_of import ImageOf
+from visiongarden.data.model_pixels import pixels_for
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.infer import infer
@@ -135,9 +136,14 @@ class DarknetModel(SavedAsParts, keras.Model):
             A float32 array of shape (height, width, channels) with values from 0 to 255,
             and the placement of the image in it.
         """
-        image = _colored(to_pixels(image, value_range), self.preprocessing.channels)
+        image = self._pixels(image, value_range)
         place = letterboxed if self.cfg.net.flag("letter_box") else stretched
         return place(image, self.image_size, mode)
+
+    def _pixels(self, image: Any, value_range: ValueRange | None) -> np.ndarray:
+        if self.preprocessing.channels == 1:
+            return _gray(to_pixels(image, value_range))
+        return pixels_for(image, self.preprocessing, value_range)
 
     def detect(
         self,
@@ -317,8 +323,7 @@ class DarknetModel(SavedAsParts, keras.Model):
             UserError: If the network predicts boxes.
         """
         self._refuse_boxes()
-        pixels = to_pixels(image, value_range)
-        canvas = centered(_colored(pixels, self.preprocessing.channels), self.image_size)
+        canvas = centered(self._pixels(image, value_range), self.image_size)
         scores: np.ndarray = keras.ops.convert_to_numpy(self.predict_on_batch(canvas[None]))[0]
         return scores
 
@@ -374,17 +379,10 @@ class DarknetModel(SavedAsParts, keras.Model):
         return model.freeze_as(config)
 
 
-def _colored(image: np.ndarray, channels: int) -> np.ndarray:
-    if channels == 3 or image.ndim != 3 or image.shape[2] != 3:
-        return image
-    if channels == 1:  # ITU-R BT.601 luma in the 8-bit arithmetic of stb_image, Darknet's decoder
-        gray = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
-        return gray.astype(np.uint8)[..., None]
-    raise UserError(
-        "the image does not have the number of channels that the network expects",
-        rule=f"{channels} channels",
-        received=f"shape {image.shape}",
-    )
+def _gray(image: np.ndarray) -> np.ndarray:
+    """Return ITU-R BT.601 luma in the 8-bit arithmetic of stb_image, Darknet's decoder."""
+    gray = image.astype(np.int64) @ np.array([77, 150, 29]) >> 8
+    return gray.astype(np.uint8)[..., None]
 
 
 def _outputs(steps: Sequence[Step], heads: Sequence[Step], tensors: Sequence[Any]) -> Any:

@@ -315,28 +315,43 @@ def check_images(dataset: Any, preprocessing: Preprocessing) -> None:
         check_layout(layout, preprocessing, f"the images of {dataset.root}")
 
 
-def check_layout(layout: Layout, preprocessing: Preprocessing, name: str = "the images") -> None:
-    """Check that a model takes images of a layout; see `check_images`."""
+def check_layout(
+    layout: Layout,
+    preprocessing: Preprocessing,
+    name: str = "the images",
+    fix: str | None = None,
+) -> None:
+    """Check that a model takes images of a layout; see `check_images`.
+
+    Args:
+        layout: number of channels and type of the images.
+        preprocessing: preprocessing of the model.
+        name: name of the images in the message.
+        fix: fix of the model, where the files cannot be read in its channels.
+    """
     if layout == preprocessing.layout:
         return
-    check_channels(preprocessing.channels, layout.channels, name)
+    check_channels(preprocessing.channels, layout.channels, name, fix)
     to_rgb = preprocessing.layout == RGB and layout.is_rgb
-    fix = f'preprocessing=vg.Preprocessing(channels={layout.channels}, dtype="{layout.dtype}")'
+    other = f'preprocessing=vg.Preprocessing(channels={layout.channels}, dtype="{layout.dtype}")'
     raise UserError(
         f"{name} have {layout}, and the model takes {preprocessing.layout}",
         rule="images of the type that the model takes",
         received=layout.dtype,
-        fix=option("channels", "rgb") if to_rgb else fix,
+        fix=option("channels", "rgb") if to_rgb else fix or other,
     )
 
 
-def check_channels(model_channels: int, data_channels: int, name: str = "the images") -> None:
+def check_channels(
+    model_channels: int, data_channels: int, name: str = "the images", fix: str | None = None
+) -> None:
     """Check that images have the number of channels that a model takes.
 
     Args:
         model_channels: number of channels of the model's input.
         data_channels: number of channels of the images.
         name: name of the images in the message.
+        fix: fix of the model; by default one in Python.
 
     Raises:
         UserError: the numbers differ.
@@ -351,18 +366,19 @@ def check_channels(model_channels: int, data_channels: int, name: str = "the ima
     """
     if model_channels == data_channels:
         return
-    fix = f"preprocessing=vg.Preprocessing(channels={data_channels}), of a new model"
     if model_channels == 3 and data_channels == 1:
-        fix = option("channels", "rgb")
+        way = option("channels", "rgb")
     elif model_channels == 1 and data_channels == 3:
-        fix = option("channels", "gray")
+        way = option("channels", "gray")
     elif model_channels < data_channels:
         chosen = list(range(model_channels))
-        fix = f"choose the channels that the model takes: image[..., {chosen}]"
+        way = fix or f"choose the channels that the model takes: image[..., {chosen}]"
+    else:
+        way = fix or f"preprocessing=vg.Preprocessing(channels={data_channels}), of a new model"
     raise UserError(
         f"{name} have {data_channels} channel{'s' if data_channels > 1 else ''}, and the model "
         f"takes {model_channels}",
         rule="as many channels as the model's input",
         received=str(data_channels),
-        fix=fix,
+        fix=way,
     )

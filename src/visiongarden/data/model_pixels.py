@@ -70,6 +70,29 @@ def pixels_for(
     return array
 
 
+def check_pixels(images: np.ndarray, preprocessing: Preprocessing, fix: str) -> None:
+    """Check that a batch has the number of channels and the type that a model takes.
+
+    Args:
+        images: (batch, height, width, channels).
+        preprocessing: Preprocessing of the model.
+        fix: Fix for an array of another type.
+
+    Raises:
+        UserError: It does not.
+    """
+    shape = images.shape
+    if len(shape) == 4 and Layout(shape[3], str(images.dtype)) == preprocessing.layout:
+        return
+    fits = len(shape) == 4 and shape[3] == preprocessing.channels
+    raise UserError(
+        f"the images are of type {images.dtype} and shape {shape}",
+        rule=f"{preprocessing.dtype} (batch, height, width, {preprocessing.channels}), pixel "
+        "values as stored",
+        fix=fix if fits else f"images[..., :{preprocessing.channels}], or other images",
+    )
+
+
 def _typed(
     array: np.ndarray, preprocessing: Preprocessing, value_range: ValueRange | None, name: str
 ) -> np.ndarray:

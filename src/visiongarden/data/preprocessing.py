@@ -132,6 +132,24 @@ class Preprocessing(Value):
         is_share = math.isclose(self.scale * (self.max_value or 1), 1, rel_tol=1e-6)
         return order and is_share and values == ({0.0}, {1.0})
 
+    def suits_weights(self, needed: Preprocessing) -> bool:
+        """Return whether weights that need another preprocessing can get their values from this.
+
+        For 8 bits the values must be the same. Of 16 bits, images may use a part, so that only a
+        scale that is too small even for the whole range is known to be wrong.
+        """
+        if self.output_channels != needed.output_channels:
+            return True  # the shapes of the weights differ, which is found elsewhere
+        same = needed.for_layout(self.layout)
+        if self.dtype != "uint16":
+            return same.is_same_to_backbone(self)
+        own, least = self._slopes(), same._slopes()
+        return all(a >= b * (1 - 1e-4) for a, b in zip(own, least, strict=True))
+
+    def _slopes(self) -> list[float]:
+        stds = self.std if isinstance(self.std, tuple) else (self.std,) * self.output_channels
+        return [self.scale / std for std in stds]
+
     def is_same_to_backbone(self, other: Preprocessing) -> bool:
         """Return whether weights trained with one preprocessing suit the other, as far as known.
 
@@ -154,6 +172,55 @@ class Preprocessing(Value):
             math.isclose(one, two, rel_tol=1e-4, abs_tol=1e-6)
             for one, two in zip(self._black_and_white(), other._black_and_white(), strict=True)
         )
+
+    def for_layout(
+        self, layout: Layout, value_range: tuple[float, float] | None = None
+    ) -> Preprocessing:
+        """Return a preprocessing of other images that gives the backbone the same values.
+
+        The same channels are taken, or gray is repeated. Black and white are those of this
+        preprocessing's type.
+
+        Args:
+            layout: Number of channels and type of the images.
+            value_range: Smallest and largest value that the pixels can have; by default that of the
+                type, and 0 to 1 for float32.
+
+        Example:
+            >>> vgg = vg.Preprocessing(order=(2, 1, 0), scale=1.0, mean=(103.9, 116.8, 123.7))
+            >>> print(vgg.for_layout(vg.data.Layout(1, "uint8")))
+            1 channel of uint8, order (0, 0, 0), mean (103.9, 116.8, 123.7)
+        """
+        if layout == self.layout and value_range is None:
+            return self
+        order = self.order if layout.channels == self.channels else self._taken
+        if order is not None and max(order) >= layout.channels:
+            order = (0,) * len(order)
+        low, high = _checked_range(value_range or (0, _MAX_VALUE.get(layout.dtype, 1)))
+        scale = self.scale * (self.max_value or 1) / (high - low)
+        mean = self.mean
+        if low:
+            means = mean if isinstance(mean, tuple) else (mean,)
+            mean = tuple(value + low * scale for value in means)
+            mean = mean if isinstance(self.mean, tuple) else mean[0]
+        return Preprocessing(
+            channels=layout.channels,
+            dtype=layout.dtype,
+            order=order,
+            scale=scale,
+            mean=mean,
+            std=self.std,
+        )
+
+    def stated(self) -> dict[str, Any]:
+        """Return the fields that differ from the defaults, and channels and type."""
+        fields = self.to_dict()
+        default = Preprocessing(channels=self.channels, dtype=self.dtype).to_dict()
+        return {
+            name: value
+            for name, value in fields.items()
+            if name in ("channels", "dtype") or value != default[name]
+        }
 
     @property
     def _taken(self) -> tuple[int, ...]:
@@ -186,13 +253,7 @@ class Preprocessing(Value):
         """
         fields: dict[str, Any] = {"channels": layout.channels, "dtype": layout.dtype}
         if value_range is not None:
-            low, high = value_range
-            if not (math.isfinite(low) and math.isfinite(high) and low < high):
-                raise ConfigError(
-                    f"value_range is {list(value_range)}",
-                    rule="the smallest and the largest value that the pixels can have",
-                    fix="value_range=[0, 4095]",
-                )
+            low, high = _checked_range(value_range)
             fields |= {"scale": 1 / (high - low), "mean": low / (high - low)}
         return cls(**fields)
 
@@ -207,6 +268,17 @@ class Preprocessing(Value):
         if any(value != 1 for value in _each(self.std)):
             text.append(f"std {_text(self.std)}")
         return ", ".join(text)
+
+
+def _checked_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    low, high = value_range
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(
+            f"value_range is {list(value_range)}",
+            rule="the smallest and the largest value that the pixels can have",
+            fix="value_range=[0, 4095]",
+        )
+    return low, high
 
 
 def _each(value: PerChannel) -> tuple[float, ...]:

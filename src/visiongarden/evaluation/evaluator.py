@@ -19,7 +19,7 @@ from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
-from visiongarden.models.kinds import WithClassMap, preprocessing_of
+from visiongarden.models.kinds import WithClassMap, pixel_values_of
 from visiongarden.tasks import COCO_NMS, Task, task_of
 from visiongarden.types import ClassMap
 
@@ -163,7 +163,7 @@ def _evaluate_batches(
     if not model.resizes_images:
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
-    for number, (images, targets) in enumerate(pairs_of(batches, preprocessing_of(model).dtype)):
+    for number, (images, targets) in enumerate(pairs_of(batches, pixel_values_of(model).dtype)):
         check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
         found = _found(model, task, images, predictor, batch_size)
         size = (int(images.shape[1]), int(images.shape[2]))
@@ -251,7 +251,7 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
 
 def _check_task(model: Any, dataset: Any) -> None:
     task_of(model).check(dataset)
-    check_images(dataset, preprocessing_of(model))
+    check_images(dataset, pixel_values_of(model))
 
 
 def filled(images: np.ndarray, batch_size: int) -> np.ndarray:

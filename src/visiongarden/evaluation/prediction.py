@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from visiongarden.data import Preprocessing, ValueRange
+from visiongarden.data import ValueRange
 from visiongarden.data.file_names import ENDINGS, image_names, names_in
 from visiongarden.data.image_of import ImageOf
 from visiongarden.data.model_pixels import pixels_for
@@ -21,7 +21,7 @@ from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
-from visiongarden.models.kinds import preprocessing_of
+from visiongarden.models.kinds import pixel_values_of
 from visiongarden.tasks import task_of
 from visiongarden.types import Result
 
@@ -101,14 +101,6 @@ def predict(
             yield result.replace(image=image) if isinstance(result, Result) else result
 
     return results()
-
-
-def pixel_values_of(model: Any) -> Preprocessing:
-    """Return the preprocessing whose pixel values `scored` takes for a model.
-
-    An imported network takes 8-bit RGB and converts it itself.
-    """
-    return Preprocessing() if model.resizes_images else preprocessing_of(model)
 
 
 def predictor_of(model: Any, score: float | None, iou: float | None) -> Predictor:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from visiongarden.data.model_pixels import check_pixels
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.models.kinds import preprocessing_of
@@ -85,16 +86,8 @@ class Predictor:
             UserError: The images have another type or number of channels than the model takes.
             NotFiniteError: A score is NaN, for example because weights overflowed in training.
         """
-        expected = preprocessing_of(self.model)
-        if images.dtype != expected.dtype or images.shape[-1] != expected.channels:
-            raise UserError(
-                f"the images are of type {images.dtype} and shape {images.shape}",
-                rule=f"{expected.dtype} (batch, height, width, {expected.channels}), pixel values "
-                "as stored",
-                fix="predict(model, images, value_range=(0, 1))"
-                if images.shape[-1] == expected.channels
-                else "predict(model, images), with images of the model's channels",
-            )
+        fix = "predict(model, images, value_range=(0, 1))"
+        check_pixels(images, preprocessing_of(self.model), fix)
         found = {name: ops.convert_to_numpy(array) for name, array in self._run(images).items()}
         scores = found[self._outputs[-1]]
         # `max` propagates NaN, so this needs no boolean array of the size of the scores.

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.data.model_pixels import check_pixels
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.decoding import needs_nms
 from visiongarden.exporters.convert import convert
@@ -86,8 +87,8 @@ def export(
 
     Raises:
         UserError: The format is unknown, a package is missing, an operation has no ONNX
-            counterpart, the model cannot process the image size, or file and model differ. No file
-            is written then.
+            counterpart, the model cannot process the image size or `data`, or file and model
+            differ. No file is written then.
 
     Example:
         >>> vg.export("best.keras", "detector.onnx").parity.agrees  # doctest: +SKIP
@@ -109,6 +110,9 @@ def export(
     model, size = prepared(model, image_size)
     if data is None:
         data = noise(preprocessing_of(model), size)
+    check_pixels(
+        data, preprocessing_of(model), f"data=images.astype({preprocessing_of(model).dtype!r})"
+    )
     # tf2onnx converts graphs of TensorFlow only.
     write = convert if keras.backend.backend() == "tensorflow" else convert_fresh
     # The file gets its name only after the parity check, so a failed export leaves none.

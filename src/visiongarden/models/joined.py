@@ -100,6 +100,7 @@ class Joined(SavedAsParts, TrainedByHead):
         classes = _as_class_map(class_map)
         self._check_task(backbone, decoder, head)
         values = _as_preprocessing(preprocessing, backbone)
+        backbone.check_preprocessing(values)
         built: dict[str, keras.Model] = {}
 
         def build_part(part: Part, inputs: FeatureSpec) -> keras.Model:

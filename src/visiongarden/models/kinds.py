@@ -69,6 +69,16 @@ class WithPreprocessing(Protocol):
         """What its first layer does to the images."""
 
 
+def pixel_values_of(model: Any) -> Preprocessing:
+    """Return the preprocessing whose pixel values the host passes to a model.
+
+    An imported network of one channel takes 8-bit RGB and converts it itself, as Darknet does.
+    """
+    preprocessing = preprocessing_of(model)
+    converts = model.resizes_images and preprocessing.channels == 1
+    return Preprocessing() if converts else preprocessing
+
+
 def preprocessing_of(model: Any) -> Preprocessing:
     """Return the preprocessing of a model; of another object with a task, that of 8-bit RGB."""
     return model.preprocessing if isinstance(model, WithPreprocessing) else Preprocessing()

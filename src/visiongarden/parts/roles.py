@@ -75,6 +75,13 @@ class Backbone(FeaturePart):
         """Preprocessing that the weights of the backbone need; None: any, by default 0 to 1."""
         return None
 
+    def check_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Check the preprocessing of a model with this backbone; by default any is accepted.
+
+        Raises:
+            UserError: The weights of the backbone were trained on other values.
+        """
+
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the stages and return the feature map of each one; unused levels are removed later.
 

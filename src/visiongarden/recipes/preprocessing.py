@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 from visiongarden.data import Preprocessing
 from visiongarden.data.channels import check_layout, layout_in
-from visiongarden.data.layout import RGB
+from visiongarden.data.layout import RGB, Layout
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.recipes.recipe import Recipe
 
@@ -32,9 +34,7 @@ def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
             fix="data.value_range=null",
         )
     layouts = [layout_in(split) for split in splits]
-    chosen = recipe.model.preprocessing or recipe.model.backbone.preprocessing
-    if chosen is None:
-        chosen = _of_images(recipe, layouts[0])
+    chosen = recipe.model.preprocessing or _derived(recipe, layouts[0])
     for transform in recipe.transforms:
         if transform.rgb_only and layouts[0] not in (None, RGB):
             raise UserError(
@@ -43,13 +43,36 @@ def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
                 received=str(layouts[0]),
                 fix=f"remove {type(transform).__name__} from the transforms",
             )
+    needed = recipe.model.backbone.preprocessing
+
+    def fix(layout: Layout) -> str:
+        suits = needed.for_layout(layout) if needed else Preprocessing.for_images(layout)
+        return f"model.preprocessing={shlex.quote(json.dumps(suits.stated()))}"
+
+    try:
+        recipe.model.backbone.check_preprocessing(chosen)
+    except UserError as error:
+        raise ConfigError(
+            error.what, rule=error.rule, received=error.received, fix=fix(chosen.layout)
+        ) from error
     for layout, split in zip(layouts, splits, strict=True):
         if layout is not None:
-            check_layout(layout, chosen, f"the images of {split.root}, {split.split},")
+            check_layout(layout, chosen, f"the images of {split.root}, {split.split},", fix(layout))
     return chosen
 
 
-def _of_images(recipe: Recipe, layout: Any) -> Preprocessing:
+def _derived(recipe: Recipe, layout: Layout | None) -> Preprocessing:
+    """Return the preprocessing that the backbone's weights need, or that of the images."""
+    needed = recipe.model.backbone.preprocessing
+    if layout is None or (needed is not None and layout.channels != needed.channels):
+        return needed or Preprocessing()
+    value_range = _value_range(recipe, layout)
+    if needed is None:
+        return Preprocessing.for_images(layout, value_range)
+    return needed.for_layout(layout, value_range)
+
+
+def _value_range(recipe: Recipe, layout: Layout) -> tuple[float, float] | None:
     ranges = {data.value_range for data in recipe.datasets}
     if len(ranges) > 1:
         raise ConfigError(
@@ -58,12 +81,10 @@ def _of_images(recipe: Recipe, layout: Any) -> Preprocessing:
             received=", ".join(str(each and list(each)) for each in ranges),
         )
     (value_range,) = ranges
-    if layout is None:
-        return Preprocessing()
     if layout.dtype == "float32" and value_range is None:
         raise ConfigError(
             "the images hold floats, whose smallest and largest value are not known",
             rule="value_range of the data, or preprocessing of the model",
             fix="data.value_range=[0,1]",
         )
-    return Preprocessing.for_images(layout, value_range)
+    return value_range

@@ -18,8 +18,9 @@ import numpy as np
 from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.model_pixels import pixels_for
 from visiongarden.errors import UserError, option
-from visiongarden.evaluation.prediction import pixel_values_of, predictor_of, scored
+from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models import load
+from visiongarden.models.kinds import pixel_values_of
 from visiongarden.storage import atomic_write
 from visiongarden.tasks import PredictionFiles, task_of
 

@@ -11,7 +11,6 @@ import numpy as np
 from visiongarden import registry
 from visiongarden.config import Typed
 from visiongarden.data import Loader
-from visiongarden.data.channels import layout_in
 from visiongarden.data.loader import Resize
 from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
@@ -210,15 +209,13 @@ class Task(Typed):
         return tuple(f"class {index}" for index in range(count))
 
     def check(self, dataset: Any) -> None:
-        """Refuse a dataset without the annotations of the task, or whose images differ in channels.
+        """Refuse a dataset without the annotations of the task.
 
         Raises:
             UserError: The dataset has no such annotations.
-            DataError: The images have different channels.
         """
         if len(dataset):
             self.check_fields(dataset.fields, dataset.root)
-            layout_in(dataset)
 
     def check_fields(self, fields: frozenset[str], root: Any) -> None:
         """Refuse annotations that are not sufficient for the task.

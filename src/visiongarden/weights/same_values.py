@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from visiongarden.data import Preprocessing
 from visiongarden.errors import UserError
 from visiongarden.models.kinds import WithPreprocessing
 from visiongarden.weights.report import within
@@ -36,14 +35,6 @@ def check_same_values(source: Source, target: Any, paths: Iterable[str]) -> None
         "would be copied; nothing was changed",
         rule=str(trained),
         received=str(own),
-        fix=f"build the target with preprocessing={_given(trained)}; to copy the weights all the "
+        fix=f"build the target with preprocessing={trained.stated()}; to copy the weights all the "
         "same, pass {w.path: w for w in source.weights}",
     )
-
-
-def _given(preprocessing: Preprocessing) -> str:
-    """Return the fields that differ from the defaults, as Python or YAML in one line."""
-    default = Preprocessing(channels=preprocessing.channels, dtype=preprocessing.dtype).to_dict()
-    fields = preprocessing.to_dict()
-    names = [n for n in fields if fields[n] != default[n] or n in ("channels", "dtype")]
-    return repr({name: fields[name] for name in names})
