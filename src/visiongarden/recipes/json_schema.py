@@ -9,15 +9,22 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, JsonSchemaWarningKind
 
+from visiongarden.assigners import Assigner
 from visiongarden.config import Typed
 from visiongarden.data.readers import Reader
+from visiongarden.losses import BoxLoss, Loss, RegionLoss, ScoreLoss
 from visiongarden.parts import Backbone, Decoder, Head
+from visiongarden.postprocess import Decoding
 from visiongarden.recipes.keras_schema import keras_schemas
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import Task
 from visiongarden.transforms import Transform
 
 _PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform, Reader)
+_FIELDS_OF_HEADS: tuple[type[Typed], ...] = (
+    Loss, ScoreLoss, BoxLoss, RegionLoss, Assigner, Decoding,
+)  # fmt: skip
+"""Classes of which a mapping without `type` changes fields of the default."""
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -44,8 +51,10 @@ def schema() -> dict[str, Any]:
     """
     document = Recipe.model_json_schema(schema_generator=_Generator)
     definitions = document["$defs"]
-    for role in _PART_CLASSES:
-        definitions[role.__name__] = _part_schema(role, definitions)
+    roles = (*_PART_CLASSES, *_FIELDS_OF_HEADS)
+    found = {role.__name__: _part_schema(role, definitions) for role in roles}
+    # Last: the schemas of the parts contain plain definitions of the roles of their fields.
+    definitions |= found
     definitions |= keras_schemas()
     kinds: list[type[BaseModel]] = [Recipe, *_values_of(Recipe)]
     for kind in kinds:
@@ -77,7 +86,7 @@ def _part_schema(role: type[Typed], definitions: dict[str, Any]) -> dict[str, An
         _describe(fields, kind)
         fields["properties"] = {"type": {"const": name}} | fields["properties"]
         required = [n for n in fields.get("required", []) if n not in from_data]
-        fields["required"] = ["type", *required]
+        fields["required"] = required if role in _FIELDS_OF_HEADS else ["type", *required]
         definitions[f"{role.__name__}.{name}"] = fields
         choices.append({"$ref": f"#/$defs/{role.__name__}.{name}"})
     return {"description": _first_line(role), "anyOf": [{"enum": list(kinds)}, *choices]}

@@ -331,7 +331,7 @@ def _log_summary(
     for warning in (
         warn_of_few_steps(recipe.training, len(train_set)),
         _leak_warning(recipe, leaks, len(val_set)),
-        *_warnings(val_set, depth),
+        *_warnings(task, val_set, depth),
         *(f"dropped: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
     ):
         if warning is not None:
@@ -398,12 +398,12 @@ def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:
     return notes if depth is None or depth.is_dark else [*notes, f"note: training images: {depth}"]
 
 
-def _warnings(val_set: Any, depth: Depth | None) -> list[str]:
+def _warnings(task: Task, val_set: Any, depth: Depth | None) -> list[str]:
     """Return warnings about images that become nearly black, and metrics that have no value."""
     warnings = [f"training images: {depth}"] if depth is not None and depth.is_dark else []
     try:
-        if "boxes" in val_set.fields:
+        if "boxes" in task.needs:
             no_usable_box(val_set)
     except DataError as error:
-        warnings.append(f"{error.what}, so AP cannot be computed")
+        warnings.append(f"{error.what}, so {task.monitor} cannot be computed")
     return warnings

@@ -102,9 +102,24 @@ class Task(Typed):
 
     @classmethod
     def names(cls) -> dict[str, type[Task]]:
-        """Return the registered tasks by `name`."""
-        found: list[Any] = [entry.cls for entry in registry.registered(cls).values()]
-        return {kind.name: kind for kind in found}
+        """Return the registered tasks by `name`.
+
+        Raises:
+            UserError: A task lacks a member, or two have one name.
+        """
+        kinds: list[Any] = [entry.cls for entry in registry.registered(cls).values()]
+        found: dict[str, type[Task]] = {}
+        for kind in kinds:
+            _check_members(kind)
+            if kind.name in found:
+                raise UserError(
+                    f"two tasks have the name {kind.name!r}: {_place(found[kind.name])} and "
+                    f"{_place(kind)}",
+                    rule="one name for each task",
+                    fix=f'name = "my_{kind.name}"',
+                )
+            found[kind.name] = kind
+        return found
 
     @classmethod
     def find(cls, name: str) -> type[Self]:
@@ -307,7 +322,7 @@ class Task(Typed):
         Args:
             class_map: Names of the classes.
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement metrics()")
+        raise NotImplementedError
 
     def arrays(self, y_true: Sequence[Sample], y_pred: Sequence[Any]) -> tuple[Any, Any, Any]:
         """Return samples and results as a `keras.metrics.Metric` takes them.
@@ -349,9 +364,13 @@ class Task(Typed):
             index: Number of the image among all images of the evaluation.
 
         Raises:
-            UserError: A target is missing.
+            UserError: A target is missing, or the task cannot be evaluated on such batches.
         """
-        raise NotImplementedError
+        raise UserError(
+            f"the task {self.name} cannot be evaluated on batches of (images, targets)",
+            rule="a dataset, or a task with the method ground_truth_of",
+            fix="def ground_truth_of(self, targets, row, size, index): ...",
+        )
 
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function from one image's decoded arrays to a result in model-input pixels.
@@ -477,6 +496,48 @@ class Task(Typed):
             size: (height, width) of the images in pixels.
         """
         return None
+
+
+_ATTRIBUTES = {
+    "name": '"counting"', "model": "vg.Detector", "needs": '("boxes",)', "outputs": '("scores",)',
+    "monitor": '"AP"',
+}  # fmt: skip
+"""Attributes that each task must have, with an example."""
+_METHODS = {
+    "metrics": "class_map", "postprocess": "model, score=None, iou=None",
+    "to_original": "found, placement, size",
+}  # fmt: skip
+"""Methods that each task must have, with their parameters."""
+
+
+def _check_members(kind: type[Task]) -> None:
+    """Raise an error if a class lacks what every task must have.
+
+    It would otherwise be missed after the first epoch of a run.
+    """
+    members = dir(kind)
+    missing = {
+        name: f"{name} = {text}" for name, text in _ATTRIBUTES.items() if name not in members
+    }
+    missing |= {
+        name: f"def {name}(self, {parameters}): ..."
+        for name, parameters in _METHODS.items()
+        if not any(name in vars(base) for base in kind.__mro__[: kind.__mro__.index(Task)])
+    }
+    if missing:
+        raise UserError(
+            f"the task {_place(kind)} has no {next(iter(missing))!r}",
+            rule="the attributes "
+            + ", ".join(_ATTRIBUTES)
+            + " and the methods "
+            + ", ".join(_METHODS),
+            received="missing: " + ", ".join(missing),
+            fix=next(iter(missing.values())),
+        )
+
+
+def _place(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 _WORDS = {"rotated": "rotated boxes", "semantic": "semantic masks"}
