@@ -106,6 +106,7 @@ def test_list_and_show_know_it(run, command, capsys):
     assert "Segmenter" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_check_proves_its_loss_and_decoding(example):
     report = vg.check(example.DensityHead(num_classes=3))
     assert report.ok, str(report)

@@ -211,6 +211,7 @@ def test_invalid_data_and_fields(data):
         vg.heads.MultiLabel(num_classes=2, threshold=1.5)
 
 
+@pytest.mark.slow
 def test_check_proves_loss_and_decoding():
     report = vg.check(vg.heads.MultiLabel(num_classes=3))
     assert report.ok, str(report)

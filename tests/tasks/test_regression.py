@@ -241,6 +241,7 @@ def test_invalid_heads_and_data(data, tmp_path):
         find("regression").check(classes)
 
 
+@pytest.mark.slow
 def test_check_proves_loss_and_decoding():
     report = vg.check(head())
     assert report.ok, str(report)
