@@ -2,6 +2,7 @@
 
 import copy
 import json
+import zipfile
 
 import keras
 import numpy as np
@@ -138,6 +139,28 @@ def test_a_config_without_preprocessing_is_refused():
         vg.Detector.from_config(config)
     with pytest.raises(ModelFileError, match="preprocessing is not valid"):
         vg.Detector.from_config(config | {"preprocessing": {"channels": -1}})
+
+
+def test_weights_of_a_file_without_preprocessing_can_be_copied(tmp_path):
+    model, again = detector(class_map=("cat", "dog")), detector(class_map=("cat", "dog"))
+    model.set_weights([weight + 1 for weight in model.get_weights()])
+    model.save(tmp_path / "m.keras")
+    with (
+        zipfile.ZipFile(tmp_path / "m.keras") as archive,
+        zipfile.ZipFile(tmp_path / "old.keras", "w") as old,
+    ):
+        for name in archive.namelist():
+            raw = archive.read(name)
+            if name == "config.json":
+                fields = json.loads(raw)
+                del fields["config"]["preprocessing"]
+                raw = json.dumps(fields).encode()
+            old.writestr(name, raw)
+    with pytest.raises(ModelFileError, match="does not contain the model's preprocessing"):
+        vg.load(tmp_path / "old.keras")
+    assert vg.transfer(tmp_path / "old.keras", again).share_of_target == 1
+    for one, two in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 @pytest.mark.parametrize(

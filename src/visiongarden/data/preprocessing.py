@@ -85,7 +85,7 @@ class Preprocessing(Value):
         valid = 0 < len(order) <= MAX_CHANNELS and all(0 <= i < self.channels for i in order)
         if not valid:
             raise ConfigError(
-                f"order is {list(order)}",
+                f"order is {str(list(order))[:60]}",
                 rule=f"1 to {MAX_CHANNELS} indices of the image's channels, 0 to "
                 f"{self.channels - 1}",
                 fix=f"order={list(range(self.channels))}",

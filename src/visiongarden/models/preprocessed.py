@@ -43,8 +43,7 @@ def read_preprocessing(config: Mapping[str, Any]) -> Preprocessing:
             "the file does not contain the model's preprocessing",
             rule="a file of this version, whose model takes pixel values as stored",
             received=repr(fields)[:80],
-            fix="save the model again with this version: build it from its recipe, and copy the "
-            "weights with keras_model.load_weights(path)",
+            fix='build the model from its recipe, then vg.transfer("OLD.keras", model)',
         )
     try:
         return Preprocessing.from_dict(fields)
