@@ -246,6 +246,25 @@ def test_leakage_is_reported_and_different_classes_are_refused(tmp_path, monkeyp
         train(recipe, output=tmp_path / "other")
 
 
+def test_the_task_of_a_recipe_is_that_of_its_head():
+    parts = {"backbone": "CSPDarknet", "decoder": "PassOn"}
+    for name, task in (("AnchorFree", "detection"), ("Classification", "classification")):
+        head = {"type": name, "num_classes": 2}
+        fields = {"model": parts | {"head": head}, "data": {"path": "images"}}
+        assert Recipe.from_dict(fields).task == task
+    with pytest.raises(ConfigError, match="unknown Head 'Anchorfree'"):
+        Recipe.from_dict({"model": parts | {"head": "Anchorfree"}, "data": {"path": "images"}})
+
+
+def test_a_regression_and_a_card_are_shown_without_data(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model: {head: Regression, image_size: 64}")
+    shown = show(recipe)
+    assert "Classifier, 1 value assumed (no dataset)" in shown.title
+    recipe.write_text("model: {card: yolox-s}")
+    assert "80 classes assumed" in show(recipe).title
+
+
 @pytest.mark.parametrize(
     ("text", "assumed"),
     [

@@ -11,7 +11,7 @@ from visiongarden import inspect
 from visiongarden.config import load_yaml
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolution import resolve, task_name
+from visiongarden.recipes.resolution import resolve, task_name, with_card
 from visiongarden.tasks import DetectionTask, find
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -50,12 +50,10 @@ def show(
     fields = load_yaml(path)
     if not fields.keys() & Recipe.model_fields.keys() or _has_data(fields):
         return inspect.show(resolve(path).build_weightless(), image_size)
+    fields = with_card(fields)
     section = fields.get("model")
-    section = section if isinstance(section, dict) else {}
-    head = section.get("head")
-    if isinstance(head, str):
-        head = {"type": head}
-    if "task" not in fields and head is None and "card" not in section:
+    head = section.get("head") if isinstance(section, dict) else None
+    if "task" not in fields and head is None:
         fields["task"] = DetectionTask.name
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})

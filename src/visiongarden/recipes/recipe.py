@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from visiongarden.backends.keras_internals import weightless
 from visiongarden.config import Value
@@ -156,11 +157,26 @@ def _validated(data: Any) -> Data | tuple[Data, ...]:
     return found
 
 
+def task_of_head(model: Any) -> str | None:
+    """Return the name of the task of the head in the field `model` of a recipe, or None.
+
+    Raises:
+        ConfigError: There is no such head.
+    """
+    if isinstance(model, Model):
+        return model.head.task
+    head = model.get("head") if isinstance(model, Mapping) else None
+    if isinstance(head, Head):
+        return head.task
+    name = head.get("type") if isinstance(head, Mapping) else head
+    return Head.find(name).task if isinstance(name, str) else None
+
+
 class Recipe(Value):
     """One complete training run; the same recipe gives the same run.
 
     Attributes:
-        task: Name of the task, such as "detection".
+        task: Name of the task, such as "detection"; by default that of the head.
         model: Model to train.
         data: Dataset to train and evaluate on, or a list of several.
         transforms: Transforms of the training images, in order; by default those of the task.
@@ -181,6 +197,14 @@ class Recipe(Value):
     def datasets(self) -> tuple[Data, ...]:
         """The datasets of the run."""
         return self.data if isinstance(self.data, tuple) else (self.data,)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_the_head(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or "task" in fields:
+            return fields
+        task = task_of_head(fields.get("model"))
+        return fields if task is None else {**fields, "task": task}
 
     @field_validator("task", mode="before")
     @classmethod

@@ -15,10 +15,9 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.layout import RGB
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
-from visiongarden.parts import Head
 from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.length import LENGTH, default_length
-from visiongarden.recipes.recipe import Data, Recipe, datasets_of
+from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
 from visiongarden.tasks import (
     Defaults,
     DetectionTask,
@@ -79,7 +78,7 @@ def resolve(
     # overrides decide, provides the defaults that all others change.
     cards = [change for change in changes if change.startswith("model.card=")]
     changes = [change for change in changes if change not in cards]
-    fields = _with_card(apply_overrides(fields, cards))
+    fields = with_card(apply_overrides(fields, cards))
     name = task_name(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
     defaults = _defaults(name, fields.get("model"))
     model = fields.get("model", {})
@@ -170,7 +169,7 @@ def as_override(split: str, name: str, value: Any, number: int | None = None) ->
     return field if value is None else f"{field}={shlex.quote(str(value))}"
 
 
-def _with_card(fields: dict[str, Any]) -> dict[str, Any]:
+def with_card(fields: dict[str, Any]) -> dict[str, Any]:
     """Replace `model.card` by the parts of that card."""
     model = fields.get("model")
     if not isinstance(model, Mapping) or "card" not in model:
@@ -202,11 +201,9 @@ def task_name(fields: Mapping[str, Any]) -> str:
     """Return the name of the task: the one specified, else the head's, else the data's."""
     if "task" in fields:
         return find(str(fields["task"])).name
-    model, data = fields.get("model"), fields.get("data")
-    head = model.get("head") if isinstance(model, Mapping) else None
-    head_type = head.get("type") if isinstance(head, Mapping) else head
-    if isinstance(head_type, str):
-        return Head.find(head_type).task
+    of_head, data = task_of_head(fields.get("model")), fields.get("data")
+    if of_head is not None:
+        return of_head
     several = data if isinstance(data, list | tuple) else ()
     number = 0 if several else None
     first = several[0] if several else data

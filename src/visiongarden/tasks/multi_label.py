@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -148,6 +149,11 @@ class MultiLabelTask(Task):
             row[found.classes] = found.scores
         weights = np.asarray(known.all(axis=1), np.float32)
         return np.where(known, labels, 0), scores, weights
+
+    def ground_truth(self, dataset: Any, index: int) -> Sample:
+        """Return the labels of an image; those of classes that are not annotated are unknown."""
+        sample = super().ground_truth(dataset, index)
+        return replace(sample, labels=self.to_targets(sample, 0)["labels"])
 
     def ground_truth_of(
         self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
