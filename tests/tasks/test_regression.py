@@ -105,25 +105,25 @@ def test_metrics_equal_those_of_scikit_learn():
 
 @pytest.mark.backends
 def test_unknown_values_have_no_gradient():
-    raw = keras.Variable(np.array([[1.0, 3.0], [0.2, -0.1]], np.float32))
+    raw = np.array([[1.0, 3.0], [0.2, -0.1]], np.float32)
     targets = {"values": np.array([[5.0, np.nan], [np.nan, -2.0]], np.float32)}
     context = HeadContext(head(), (32, 32), None)
-    term = head().loss({"p5": {"values": raw.value}}, targets, context)["value"]
+    term = head().loss({"p5": {"values": raw}}, targets, context)["value"]
     # Standardized: (5 - 1) / 2 = 2 against 1, and (-2 + 2) / 0.5 = 0 against -0.1.
     assert float(term.total) == pytest.approx(0.5 + 0.1**2 / 2)
     assert float(term.count) == 2
-    moved = keras.Variable(np.array([[1.0, 9.0], [7.0, -0.1]], np.float32))
-    again = head().loss({"p5": {"values": moved.value}}, targets, context)["value"]
+    moved = np.array([[1.0, 9.0], [7.0, -0.1]], np.float32)
+    again = head().loss({"p5": {"values": moved}}, targets, context)["value"]
     assert float(again.total) == pytest.approx(float(term.total))
     nothing = {"values": np.full((2, 2), np.nan, np.float32)}
-    empty = quotients(head().loss({"p5": {"values": raw.value}}, nothing, context))
+    empty = quotients(head().loss({"p5": {"values": raw}}, nothing, context))
     assert float(empty["value"]) == 0
     gains = vg.losses.RegressionLoss(gains=(0, 3))
-    weighted = gains({"p5": {"values": raw.value}}, targets, context)["value"]
+    weighted = gains({"p5": {"values": raw}}, targets, context)["value"]
     assert float(weighted.total) == pytest.approx(3 * 0.1**2 / 2)
     with pytest.raises(UserError, match="1 gains"):
-        vg.losses.RegressionLoss(gains=(1,))({"p5": {"values": raw.value}}, targets, context)
-    values = head().decoding({"p5": {"values": raw.value}}, context)["values"]
+        vg.losses.RegressionLoss(gains=(1,))({"p5": {"values": raw}}, targets, context)
+    values = head().decoding({"p5": {"values": raw}}, context)["values"]
     np.testing.assert_allclose(keras.ops.convert_to_numpy(values), [[3, -0.5], [1.4, -2.05]])
 
 
