@@ -280,3 +280,11 @@ def test_darknet_takes_plain_preprocessing_only(tmp_path):
     export({"channels": 4})
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     assert again.preprocessing == vg.Preprocessing(channels=4)
+    image = RANDOM.integers(0, 256, (64, 64, 4)).astype(np.uint8)
+    (found,) = again.detect([image], score=0.0)
+    raw = again.predict_on_batch(image[None].astype(np.float32))
+    scores = again.decode()(raw, (64, 64))["scores"]
+    highest = keras.ops.convert_to_numpy(scores).max()
+    np.testing.assert_allclose(np.max(found.scores), highest, rtol=1e-6)
+    with pytest.raises(UserError, match="have 3 channels, and the model takes 4"):
+        list(again.detect([image[..., :3]]))

@@ -54,9 +54,9 @@ def evaluate(
             optionally `reader`, `channels`, `split`, `invalid_boxes` and `class_names`;
             annotations that `vg.read` returned; or batches of `(images, targets)`: our loaders,
             generators, `tf.data.Dataset`, `keras.utils.PyDataset`, the `DataLoader` of PyTorch and
-            Grain's datasets. There, images are uint8 (batch, height, width, 3), and targets are
-            those of a batch of our loaders; class ids are those of the model, results are in pixels
-            of these images, and objects with class -1 are padding.
+            Grain's datasets. There, images are (batch, height, width, channels) of the model's
+            type, and targets are those of a batch of our loaders; class ids are those of the model,
+            results are in pixels of these images, and objects with class -1 are padding.
         split: Name of the split, for a path or a mapping.
         metrics: Further metrics, besides those of the task: `vg.metrics.Metric` of your own, which
             receive lists of samples and results, or `keras.metrics.Metric`, which receive arrays.
