@@ -337,7 +337,7 @@ class Overflow(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if self.epoch == 1 and batch == 2:
-            weight = self.model.inner.trainable_weights[-1]
+            weight = self.model.trainable_weights[-1]
             weight.assign(weight.value * np.inf)
 
 

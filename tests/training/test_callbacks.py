@@ -80,12 +80,33 @@ def test_reduce_on_plateau_lowers_the_rate(tmp_path):
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
+def test_callbacks_receive_the_model_and_it_stays_as_it_was_compiled(tmp_path):
+    class Models(keras.callbacks.Callback):
+        found = ()
+
+        def on_epoch_end(self, epoch, logs=None):
+            self.found += (self.model,)
+
+    trained, models = model(), Models()
+    trained.compile(keras.optimizers.Adam(0.25))
+    before = trained.optimizer
+    fit(trained, batches(), tmp_path, Training(epochs=2, tensorboard=False), callbacks=(models,))
+    assert models.found == (trained, trained)
+    assert trained.optimizer is before
+    assert int(before.iterations) == 0
+    assert trained.compiled
+    trained.fit(*batches()[0], verbose=0)
+    assert int(before.iterations) == 1
+
+
 def test_checkpoints_are_models(tmp_path):
     path = str(tmp_path / "best_{epoch}.keras")
     save = {"type": "ModelCheckpoint", "filepath": path, "monitor": "val_top1", "mode": "max"}
     run(tmp_path / "run", [0.1, 0.5, 0.4], [save | {"save_best_only": True}])
     assert sorted(p.name for p in tmp_path.glob("*.keras")) == ["best_1.keras", "best_2.keras"]
-    assert type(vg.load(tmp_path / "best_2.keras")) is vg.Classifier
+    saved = vg.load(tmp_path / "best_2.keras")
+    assert type(saved) is vg.Classifier
+    assert int(saved.optimizer.iterations) == 6
 
 
 def test_the_table_has_the_names_of_keras(tmp_path):

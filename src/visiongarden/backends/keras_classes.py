@@ -13,6 +13,7 @@ CLASSES = {
     "visiongarden>AnchorFree": "visiongarden.heads.anchor_free",
     "visiongarden>Attend": "visiongarden.blocks.attention",
     "visiongarden>AttentionUnit": "visiongarden.blocks.attention",
+    "visiongarden>AveragingOptimizer": "visiongarden.training.averaging",
     "visiongarden>BatchNorm": "visiongarden.layers.batch_norm",
     "visiongarden>Branch": "visiongarden.heads.prediction",
     "visiongarden>C2f": "visiongarden.blocks.csp",

@@ -228,6 +228,31 @@ def without_autocast() -> Iterator[None]:
         yield
 
 
+_COMPILE_STATE = (
+    *("compiled", "optimizer", "loss", "loss_weights", "stop_training", "steps_per_execution"),
+    *("train_function", "test_function", "predict_function"),
+    *("_jit_compile", "_run_eagerly", "_compile_loss", "_compile_metrics", "_compile_config"),
+    *("_loss_tracker", "_compiled_trainable_state", "_initial_epoch"),
+)
+
+
+@contextmanager
+def own_compile_state(model: keras.Model) -> Iterator[None]:
+    """Let a model be compiled and trained, and give it back as it was compiled before.
+
+    Without it, a model that was trained with the optimizer of a run would be saved with that
+    optimizer, which takes up to three times the space of the weights.
+    """
+    state: Any = vars(model)
+    before = {name: state[name] for name in _COMPILE_STATE if name in state}
+    try:
+        yield
+    finally:
+        for name in _COMPILE_STATE:
+            state.pop(name, None)
+        state.update(before)
+
+
 @contextmanager
 def fresh_names() -> Iterator[None]:
     """Number automatic layer names from the start inside this context.

@@ -21,22 +21,6 @@ _OUTPUTS, _TARGETS, _SIZE = "_outputs", "_targets", "_size"
 """Entries of the logs of `test_step` that are handed to the metrics and removed again."""
 
 
-def loss_of(model: Any) -> Loss:
-    """Return the loss of the model's head.
-
-    Raises:
-        UserError: The head has no loss.
-    """
-    loss: Loss | None = model.parts.head.loss
-    if loss is None:
-        raise UserError(
-            f"the head {type(model.parts.head).__name__} has no loss",
-            rule="a head with a loss, to be trained",
-            fix="loss: vg.losses.Loss = …, as a field of the head",
-        )
-    return loss
-
-
 class TrainedByHead(keras.Model):  # noqa: VG101  a base class
     """Base class of models that Keras's own workflow trains with the loss of their head.
 
@@ -187,7 +171,7 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
         self, x: Tensor, y: Mapping[str, Tensor], y_pred: RawPredictions
     ) -> dict[str, Tensor]:
         """Return the terms of the head's loss for a batch, scalars by name."""
-        found = loss_of(self)(y_pred, y, self.context(self._size_of(x)))
+        found = self._loss_of_run()(y_pred, y, self.context(self._size_of(x)))
         return quotients(found)
 
     def compute_metrics(
@@ -264,6 +248,11 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
 
         return step
 
+    def _loss_of_run(self) -> Loss:
+        """Return the loss of the head, or the one that `visiongarden.training.fit` was given."""
+        loss: Loss = vars(self).get("_run_loss") or self.parts.head.chosen_loss()
+        return loss
+
     def _uses_head_loss(self) -> bool:
         return bool(self.compiled) and self.loss is None
 
@@ -281,7 +270,7 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
     def _terms(self) -> list[Any]:
         trackers: list[Any] | None = vars(self).get("_term_trackers")
         if trackers is None:
-            trackers = [keras.metrics.Mean(name=name) for name in loss_of(self).terms]
+            trackers = [keras.metrics.Mean(name=name) for name in self._loss_of_run().terms]
             # Keras would save them with the weights of the model.
             object.__setattr__(self, "_term_trackers", trackers)
         return trackers

@@ -7,11 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.registry import register
 from visiongarden.training.vectors import flat, split
 from visiongarden.types import Tensor
 
 
-class AveragingOptimizer(keras.optimizers.Optimizer):  # noqa: VG101  a run's, never saved
+@register
+class AveragingOptimizer(keras.optimizers.Optimizer):
     """Optimizer that updates with another one, and averages the weights after each update.
 
     The decay of the average at update n is min(decay, (1 + n) / (10 + n)), so that the random

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import keras
 
+from visiongarden.backends.keras_internals import own_compile_state
 from visiongarden.data import fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images
@@ -30,15 +31,17 @@ from visiongarden.training.building import (
     make_callbacks,
     make_optimizer,
 )
+from visiongarden.training.dataset import open_dataset
 from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.multi_scale import MultiScaleTrainer
+from visiongarden.training.prefetch import prefetch
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
 from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
-from visiongarden.training.trainer import Trainer
+from visiongarden.training.statistics import UntrainedNorms
 from visiongarden.types import ImageSize
 
 
@@ -79,8 +82,9 @@ def fit(
             `Task.monitor` ("AP", "top1", "mIoU") selects `best.keras`.
         loss: Loss. Defaults to that of the model's head.
         resume: Whether to continue the run in `folder`.
-        callbacks: Keras callbacks, after those that `settings` names. Their `model` is the
-            `Trainer`; the trained model is its `inner`. A resumed run starts with new ones.
+        callbacks: Keras callbacks, after those that `settings` names. Their `model` is the trained
+            model; with several image sizes it is a `Trainer` of that model. A resumed run starts
+            with new ones.
         identity: Additional values that must be unchanged when the run is resumed. The config of
             the model and the settings are always compared.
         data: Fingerprint of the data, which must be unchanged when the run is resumed. Defaults to
@@ -120,50 +124,54 @@ def fit(
         _fit_to_model(train, model)
     elif isinstance(train, _OfDataset):
         check_images(train.dataset, preprocessing_of(model))
-    trainer = _trainer(model, loss, train)
+    norms = UntrainedNorms(model)
     task = task_of(model)
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
-    folder.mkdir(parents=True, exist_ok=True)
-    trainer.compile(optimizer=make_optimizer(settings, len(train)), jit_compile=_compiles_faster())
-    trainer.optimizer.build(trainer.trainable_variables)
-    # An automatic name such as "detector_3" counts the models built earlier in this process; a
-    # resumed run would be refused because of it.
-    config = {key: value for key, value in model.get_config().items() if key != "name"}
-    identity = (identity or {}) | {"model": config, "training": _compared(settings)}
-    # Without the dataset of the loader, resuming compares no data.
-    if data is None and isinstance(train, _OfDataset):
-        data = fingerprint({"train": train.dataset})
-    progress = Progress(identity=identity, data=data or {})
-    if resume:
-        progress = load_state(folder, identity, model, trainer.optimizer, data, accept_changes)
-        if progress.step >= len(train):  # accepted changes of the data left fewer batches
-            progress.step = 0
-    averaged = type(model).from_config(model.get_config())
-    record = Record(
-        folder,
-        averaged,
-        validate,
-        progress,
-        settings.epochs,
-        len(train),
-        settings.validate_every,
-        *(monitor or (task.monitor, task.monitor_mode)),
-        _lower_rate_fix(settings),
-    )
-    LOGGER.info(describe_optimizer(settings))
-    _run(
-        trainer,
-        train,
-        settings,
-        record,
-        ProgressBar(len(train), train.batch_size, task.metric_names),
-        callbacks,
-    )
-    # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
-    assign_average(trainer, averaged)
-    averaged.save(folder / "last.keras")
-    model.set_weights(averaged.get_weights())
+    with own_compile_state(model), _trained_with(model, loss):
+        trainer = _trainer(model, loss, train)
+        folder.mkdir(parents=True, exist_ok=True)
+        optimizer = make_optimizer(settings, len(train))
+        trainer.compile(optimizer=optimizer, jit_compile=_compiles_faster())
+        trainer.optimizer.build(trainer.trainable_variables)
+        # An automatic name such as "detector_3" counts the models built earlier in this process; a
+        # resumed run would be refused because of it.
+        config = {key: value for key, value in model.get_config().items() if key != "name"}
+        identity = (identity or {}) | {"model": config, "training": _compared(settings)}
+        # Without the dataset of the loader, resuming compares no data.
+        if data is None and isinstance(train, _OfDataset):
+            data = fingerprint({"train": train.dataset})
+        progress = Progress(identity=identity, data=data or {})
+        if resume:
+            progress = load_state(folder, identity, model, trainer.optimizer, data, accept_changes)
+            if progress.step >= len(train):  # accepted changes of the data left fewer batches
+                progress.step = 0
+        averaged = type(model).from_config(model.get_config())
+        record = Record(
+            folder,
+            averaged,
+            validate,
+            progress,
+            settings.epochs,
+            len(train),
+            settings.validate_every,
+            *(monitor or (task.monitor, task.monitor_mode)),
+            _lower_rate_fix(settings),
+            norms,
+        )
+        LOGGER.info(describe_optimizer(settings))
+        _run(
+            trainer,
+            train,
+            settings,
+            record,
+            ProgressBar(len(train), train.batch_size, task.metric_names),
+            callbacks,
+        )
+        # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
+        assign_average(trainer, averaged, norms)
+        averaged.save(folder / "last.keras")
+        model.set_weights(averaged.get_weights())
     return progress.history
 
 
@@ -209,15 +217,40 @@ class _OfSizes(Protocol):
     def sizes(self) -> tuple[ImageSize, ...]: ...
 
 
-def _trainer(model: Joined, loss: Loss, train: Any) -> Trainer:
+def _trainer(model: Joined, loss: Loss, train: Any) -> keras.Model:
+    """Return the model itself, or what trains it at several image sizes."""
     sizes = train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
     if len(sizes) == 1:
-        return Trainer(model, loss, train.image_size)
+        return model
     return MultiScaleTrainer(model, loss, train.image_size, sizes)
 
 
+@contextlib.contextmanager
+def _trained_with(model: Joined, loss: Loss) -> Iterator[None]:
+    """Train the model with a loss, which need not be that of its head."""
+    state: Any = vars(model)
+    _forget_steps(state)
+    state["_run_loss"] = loss
+    try:
+        yield
+    finally:
+        _forget_steps(state)
+
+
+def _forget_steps(state: Any) -> None:
+    for name in ("_run_loss", "_term_trackers", "_torch_step"):
+        state.pop(name, None)
+
+
+def _feed(batches: Iterator[Any], sizes_vary: bool) -> Any:
+    """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
+    if keras.backend.backend() == "tensorflow":
+        return open_dataset(batches, sizes_vary)
+    return prefetch(batches)
+
+
 def _run(
-    trainer: Trainer,
+    trainer: keras.Model,
     train: Any,
     settings: Training,
     record: Record,
@@ -242,7 +275,7 @@ def _run(
                 source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
                 with _reraise_source_error(source):
                     trainer.fit(
-                        trainer.feed(source),
+                        _feed(source, isinstance(trainer, MultiScaleTrainer)),
                         steps_per_epoch=steps - progress.step,
                         initial_epoch=progress.epoch,
                         epochs=progress.epoch + 1 if partial else settings.epochs,

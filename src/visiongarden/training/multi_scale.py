@@ -31,7 +31,6 @@ class MultiScaleTrainer(Trainer):  # noqa: VG101  it is never saved, the model i
         UserError: The model cannot be built with the same weights at one of the sizes.
     """
 
-    sizes_vary = True
     train_function: Callable[[Any], Any] | None  # set by Keras
 
     def __init__(

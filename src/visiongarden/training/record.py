@@ -20,6 +20,8 @@ from visiongarden.training.state import (
     save_state,
     state_variables,
 )
+from visiongarden.training.statistics import UntrainedNorms
+from visiongarden.training.trainer import Trainer
 
 Validator = Callable[[keras.Model], dict[str, float]]
 """Function that evaluates a model and returns its metrics by name."""
@@ -39,6 +41,7 @@ class Record(keras.callbacks.Callback):
         best_by: Name of the metric that selects `best.keras`.
         best_mode: "max" or "min": which values of this metric are better.
         fix: The `fix` line of the error raised when the run diverges.
+        norms: Batch normalizations that were untouched when the run began.
     """
 
     def __init__(
@@ -53,12 +56,14 @@ class Record(keras.callbacks.Callback):
         best_by: str = "AP",
         best_mode: str = "max",
         fix: str = "a lower learning rate",
+        norms: UntrainedNorms | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.averaged, self.validate = folder, averaged, validate
         self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
         self._rng_states, self._fix = rng_states(averaged), fix
+        self._norms = norms
         self._sign = -1.0 if best_mode == "min" else 1.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -91,7 +96,7 @@ class Record(keras.callbacks.Callback):
         self._check(epoch, logs.get("loss", 0.0))
         complete = self._step >= self.steps
         if complete:
-            assign_average(trainer, self.averaged)
+            assign_average(trainer, self.averaged, self._norms)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
             metrics = self._evaluate(epoch) if self.validate is not None and due else {}
             self._save_epoch(epoch, logs, metrics)
@@ -102,11 +107,11 @@ class Record(keras.callbacks.Callback):
         self._step = 0
         # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
         # line repeats the epoch.
-        save_state(self.folder, self.progress, trainer.inner, trainer.optimizer)
+        save_state(self.folder, self.progress, inner_of(trainer), trainer.optimizer)
 
     def _check(self, epoch: int, loss: float) -> None:
         trainer: Any = self.model
-        state = state_variables(trainer.inner, trainer.optimizer)
+        state = state_variables(inner_of(trainer), trainer.optimizer)
         problem = not_finite(loss, state, trainer.compute_dtype)
         if problem:
             raise self._diverged(epoch, problem)
@@ -183,24 +188,32 @@ def _writer(folder: Path) -> Any:
     return Writer(DirectoryOutput(str(folder)))
 
 
-def assign_average(trainer: Any, averaged: keras.Model) -> None:
+def inner_of(trainer: Any) -> Any:
+    """Return the model that a `Trainer` trains; any other model is trained itself."""
+    return trainer.inner if isinstance(trainer, Trainer) else trainer
+
+
+def assign_average(
+    trainer: Any, averaged: keras.Model, norms: UntrainedNorms | None = None
+) -> None:
     """Assign the moving average of the trained weights, and all other state, to `averaged`.
 
     Batch-normalization statistics that started with the run are corrected for their start; see
     `statistics`. The trained model keeps Keras's uncorrected ones, which the run continues from.
 
     Args:
-        trainer: `Trainer` of the run.
+        trainer: The trained model, or its `Trainer`.
         averaged: Copy of the trained model.
+        norms: Batch normalizations that were untouched when the run began.
     """
-    source = trainer.inner
+    source = inner_of(trainer)
     optimizer = trainer.optimizer
     # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
     averages = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in averages}
-    values |= trainer.untrained_norms.corrected(optimizer.batches)
+    values |= {} if norms is None else norms.corrected(optimizer.batches)
     # Paired in order over all variables. `trainable_variables` of the two models may differ: layers
     # can be frozen in the source, and the copy is built from the config, which does not record it.
     for weight, trained in zip(averaged.variables, source.variables, strict=True):

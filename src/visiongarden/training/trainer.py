@@ -1,14 +1,13 @@
-"""`Trainer`: the model that `fit` compiles, wrapped around the model that is trained.
+"""`Trainer`: a model with its loss, for training at several image sizes.
 
-Keras attaches the loss, metrics and optimizer to the model that it trains, and saves them with it.
-The wrapper takes them instead, so the inner model stays a plain model that can be saved at any
-time, and preprocessing, per-backend training steps and several image sizes need no code in it.
+At one size, `fit` trains the model itself. The wrapper takes loss, metrics and optimizer instead,
+so that the model inside and its copies for the other sizes stay plain models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,9 +16,6 @@ from visiongarden.backends.jax_step import JaxStep
 from visiongarden.backends.torch_step import TorchStep
 from visiongarden.losses import Loss, quotients
 from visiongarden.models import Joined
-from visiongarden.training.dataset import open_dataset
-from visiongarden.training.prefetch import prefetch
-from visiongarden.training.statistics import UntrainedNorms
 from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
@@ -33,14 +29,10 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         image_size: (height, width) of the images in pixels.
     """
 
-    sizes_vary: ClassVar[bool] = False
-    """Whether image sizes differ between batches; Keras infers all shapes from the first two."""
-
     def __init__(self, model: Joined, loss: Loss, image_size: ImageSize) -> None:
         # Without `autocast=False`, images that are floats would be cast to half precision here.
         super().__init__(name="trainer", dtype=model.dtype_policy, autocast=False)
         self.inner, self.loss_function, self.image_size = model, loss, image_size
-        self.untrained_norms = UntrainedNorms(model)
         self.trackers = [keras.metrics.Mean(name=term) for term in loss.terms]
         self._backend_step: Callable[..., Any] | None = None
         self.built = True  # the inner model already has its variables
@@ -78,12 +70,6 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         # Batches reach the device as stored, as uint8 in a quarter of the bytes of float32.
         raw: RawPredictions = self.inner(images, training=training)
         return raw
-
-    def feed(self, batches: Iterator[Any]) -> Any:
-        """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
-        if keras.backend.backend() == "tensorflow":
-            return open_dataset(batches, self.sizes_vary)
-        return prefetch(batches)
 
     def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """Save the model inside; callbacks such as `ModelCheckpoint` call this method."""
