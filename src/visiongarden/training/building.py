@@ -99,7 +99,7 @@ def _check_rate_can_be_set(
             f"{rate['type']} determines",
             rule="an optimizer of Keras whose learning rate is a number",
             received=f"optimizer {optimizer.type} with the schedule {rate['type']}",
-            fix=f"training.optimizer.type={name} training.optimizer.learning_rate={peak:g}",
+            fix=f"training.optimizer='{{type: {name}, learning_rate: {peak:g}}}'",
         )
 
 
