@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from visiongarden.evaluation import evaluate, predict
     from visiongarden.exporters import export
     from visiongarden.linting import lint
-    from visiongarden.models import Classifier, Detector, Segmenter, load
+    from visiongarden.models import Classifier, Detector, MultiHead, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
     from visiongarden.recipes import diff, show, train
     from visiongarden.registry import register
@@ -75,6 +75,7 @@ __all__ = [
     "Detector",
     "FeatureMaps",
     "Head",
+    "MultiHead",
     "Preprocessing",
     "RawPredictions",
     "Segmenter",
@@ -141,6 +142,7 @@ _HOME = {
     "DarknetModel": "darknet",
     "Decoder": "parts",
     "Detector": "models",
+    "MultiHead": "models",
     "FeatureMaps": "types",
     "Head": "parts",
     "Preprocessing": "data",

@@ -675,6 +675,61 @@ class Values(Prediction):
         return data_frames.frame_of(columns, None, None)
 
 
+@dataclass(repr=False)
+class HeadResults(Prediction):
+    """Results of a model with several heads for one image.
+
+    Attributes:
+        results: result of each head, by the head's name.
+        class_map: names of the classes, or None.
+        image: the image, which notebooks show; it is not written to files.
+
+    Example:
+        >>> kind = vg.types.Ranking(np.array([1]), np.array([0.75], "float32"))
+        >>> vg.types.HeadResults({"kind": kind})["kind"]
+        Ranking(class 1 0.750)
+    """
+
+    results: dict[str, Any]
+
+    def __getitem__(self, head: str) -> Any:
+        """Return the result of a head.
+
+        Raises:
+            UserError: there is no such head.
+        """
+        if head not in self.results:
+            raise UserError(f"there is no head {head!r}", fix=nearest(str(head), self.results))
+        return self.results[head]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{name}={result!r}" for name, result in self.results.items())
+        return f"HeadResults({listed})"
+
+    def replace(self, **fields: Any) -> Self:
+        """Return the results with other values of some attributes, those of each head included."""
+        shared = {n: value for n, value in fields.items() if n in ("class_map", "image")}
+        results = {
+            name: result.replace(**shared) if isinstance(result, Result) else result
+            for name, result in fields.pop("results", self.results).items()
+        }
+        return replace(self, results=results, **fields)
+
+    def _repr_html_(self) -> str:
+        rows: list[tuple[Any, ...]] = [(name, repr(r)) for name, r in self.results.items()]
+        return self._html("HeadResults", ("head", "result"), rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result of each head as values that `json.dump` writes."""
+        return {name: result.to_dict() for name, result in self.results.items()}
+
+
 def shortened(listed: list[str]) -> str:
     """Join names for `repr`, and count those beyond the eighth."""
     more = len(listed) - _NAMED

@@ -107,14 +107,17 @@ class KerasApplication(Backbone):
         return maps
 
     def as_model(
-        self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None
+        self,
+        inputs: FeatureSpec = IMAGE,
+        image_size: ImageSize | None = None,
+        name: str | None = None,
     ) -> keras.Model:
         """Return a plain `keras.Model` of this part, with the weights that `weights` specifies.
 
         Raises:
             UserError: the weights cannot be read, or belong to another network.
         """
-        model = super().as_model(inputs, image_size)
+        model = super().as_model(inputs, image_size, name)
         if self.weights is not None and not is_weightless():
             _copy(self._source(), model.get_layer(self.name))
         return model

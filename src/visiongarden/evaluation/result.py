@@ -74,7 +74,7 @@ class EvaluationResult:
         ]
         notes = [self.note] if self.note else []
         head = f"{self.metrics_name} on {self.images} images"
-        total = [("all", *totals)] if any(totals) or not self.units else []
+        total = [("all", *totals)] if any(totals) else []
         numbers = [column for column in columns if column != "unit"]
         classes = table((self.row_name, *columns), [*rows, *total], right=numbers)
         tables = ["", classes] if rows else []
@@ -84,13 +84,14 @@ class EvaluationResult:
 
     def _rows(self) -> tuple[list[str], list[tuple[str, ...]]]:
         """Return the columns of the table after the names, and its rows."""
-        names = list(next(iter(self.per_class.values()), {}))
+        # The classes of several heads have different metrics.
+        names = list(dict.fromkeys(n for values in self.per_class.values() for n in values))
         has_units = any(self.units.values())
         rows = [
             (
                 name,
                 *((self.units.get(name, ""),) if has_units else ()),
-                *(_shown(metrics[column]) for column in names),
+                *(_shown(metrics[column]) if column in metrics else "" for column in names),
             )
             for name, metrics in self.per_class.items()
         ]

@@ -3,6 +3,7 @@
 from visiongarden.heads.anchor_based import AnchorBased
 from visiongarden.heads.anchor_free import AnchorFree
 from visiongarden.heads.classification import Classification
+from visiongarden.heads.combined import CombinedHeads
 from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
 from visiongarden.heads.multi_label import MultiLabel
@@ -13,6 +14,7 @@ __all__ = [
     "AnchorBased",
     "AnchorFree",
     "Classification",
+    "CombinedHeads",
     "Decoupled",
     "DualAssignment",
     "MultiLabel",

@@ -9,6 +9,7 @@ from visiongarden.losses.anchor_free import AnchorFreeLoss
 from visiongarden.losses.bce import BinaryCrossentropy, binary_crossentropy
 from visiongarden.losses.box_loss import BoxLoss, CIoU, DIoU, GIoU, IoU, SIoU, SmoothL1
 from visiongarden.losses.classification import ClassificationLoss
+from visiongarden.losses.combined import CombinedLoss
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.decoupled import DecoupledLoss
 from visiongarden.losses.dfl import distribution_focal
@@ -35,6 +36,7 @@ __all__ = [
     "BoxLoss",
     "CIoU",
     "ClassificationLoss",
+    "CombinedLoss",
     "DIoU",
     "DecoupledLoss",
     "Dice",

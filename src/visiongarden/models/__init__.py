@@ -7,6 +7,16 @@ from visiongarden.models.classifier import Classifier
 from visiongarden.models.detector import Detector
 from visiongarden.models.files import load
 from visiongarden.models.joined import Joined, Parts
+from visiongarden.models.multi_head import MultiHead
 from visiongarden.models.segmenter import Segmenter
 
-__all__ = ["Classifier", "Detector", "Joined", "Parts", "Segmenter", "as_model", "load"]
+__all__ = [
+    "Classifier",
+    "Detector",
+    "Joined",
+    "MultiHead",
+    "Parts",
+    "Segmenter",
+    "as_model",
+    "load",
+]

@@ -224,7 +224,7 @@ class Joined(SavedAsParts, TrainedByHead):
         model = cls(
             backbone=read_part(config.get("backbone"), Backbone),
             decoder=read_part(config.get("decoder"), Decoder),
-            head=read_part(config.get("head"), Head),
+            **cls.head_arguments(read_part(config.get("head"), Head)),
             image_size=config.get("image_size"),
             class_map=None if classes is None else _class_map(classes),
             preprocessing=read_preprocessing(config),
@@ -233,6 +233,11 @@ class Joined(SavedAsParts, TrainedByHead):
             name=config.get("name"),
         )
         return model.freeze_as(config)
+
+    @classmethod
+    def head_arguments(cls, head: Head) -> dict[str, Any]:
+        """Return the arguments of the constructor for a head."""
+        return {"head": head}
 
     def resized(self, image_size: ImageSize) -> Self:
         """Build a model with the same parts and new weights for another image size.
@@ -246,7 +251,7 @@ class Joined(SavedAsParts, TrainedByHead):
         model = type(self)(
             backbone=parts.backbone,
             decoder=parts.decoder,
-            head=parts.head,
+            **self.head_arguments(parts.head),
             image_size=image_size,
             class_map=self.class_map,
             preprocessing=self.preprocessing,

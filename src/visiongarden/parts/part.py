@@ -47,7 +47,10 @@ class Part(Concise):
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
     def as_model(
-        self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None
+        self,
+        inputs: FeatureSpec = IMAGE,
+        image_size: ImageSize | None = None,
+        name: str | None = None,
     ) -> keras.Model:
         """Return a plain `keras.Model` of this part alone, for testing, training or connecting.
 
@@ -55,17 +58,18 @@ class Part(Concise):
             inputs: levels, channels and strides of the inputs.
             image_size: (height, width) in pixels of the image that the features belong to; None
                 leaves height and width unknown.
+            name: name of the model; by default the role of the part.
         """
         # Automatic names count from the start, so that the paths of weights do not depend on the
         # layers that were created before.
-        with fresh_names(), keras.name_scope(self.role):
+        with fresh_names(), keras.name_scope(name or self.role):
             tensors = {
                 level: keras.Input((*_side(image_size, spec.stride), spec.channels), name=level)
                 for level, spec in inputs.items()
             }
             outputs = self._outputs(tensors)
         takes = tensors["p0"] if inputs.keys() == {"p0"} else tensors
-        return keras.Model(takes, outputs, name=self.role)
+        return keras.Model(takes, outputs, name=name or self.role)
 
     def shapes(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> Any:
         """Return the shapes of the outputs of `wire`, without creating a weight.

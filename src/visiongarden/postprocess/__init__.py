@@ -5,6 +5,7 @@ from visiongarden.postprocess.boxes import (
     AnchorFreeDecoding,
     PointDecoding,
 )
+from visiongarden.postprocess.combined import CombinedDecoding
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.postprocess.nms import Nms, to_original
 from visiongarden.postprocess.scores import (
@@ -19,6 +20,7 @@ from visiongarden.postprocess.values import ValueDecoding
 __all__ = [
     "AnchorBasedDecoding",
     "AnchorFreeDecoding",
+    "CombinedDecoding",
     "Decoding",
     "Nms",
     "PointDecoding",

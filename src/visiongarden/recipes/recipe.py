@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
@@ -15,10 +15,11 @@ from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
 from visiongarden.data.readers.choosing import AUTO, reader_of
 from visiongarden.errors import ConfigError
+from visiongarden.heads import CombinedHeads
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.recipes.evaluation_settings import Evaluation
-from visiongarden.tasks import DetectionTask, find
+from visiongarden.tasks import DetectionTask, Task, find
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
 from visiongarden.types import ImageSize, stride_of
@@ -32,6 +33,8 @@ class Model(Value):
         decoder: Decoder: feature maps -> feature maps.
         head: Head: feature maps -> raw predictions. Its `num_classes` defaults to the number of
             classes in the dataset.
+        heads: Several heads by name, instead of `head`; see `MultiHead`.
+        loss_weights: Factor of each head's loss, by the name of the head; 1 by default.
         image_size: (height, width) in pixels, or one number for both.
         preprocessing: Channels, type, scale, mean and std of the images, see `Preprocessing`; by
             default what the weights of the backbone need, else that of the training images.
@@ -40,8 +43,45 @@ class Model(Value):
     backbone: Backbone
     decoder: Decoder
     head: Head
+    heads: dict[str, Head] | None = None
+    loss_weights: dict[str, float] | None = None
     image_size: ImageSize = (320, 320)
     preprocessing: Preprocessing | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _several_heads(cls, data: Any) -> Any:
+        """Combine several heads to the head of the model."""
+        if not isinstance(data, Mapping) or data.get("heads") is None:
+            return data
+        given = data.get("head")
+        if given is not None and not isinstance(given, CombinedHeads):
+            raise ConfigError(
+                "the model has both head and heads", rule="one of them",
+                fix="move the head to model.heads, with a name",
+            )  # fmt: skip
+        weights = data.get("loss_weights") or {}
+        combined = {"type": "CombinedHeads", "heads": data["heads"], "loss_weights": weights}
+        return {**data, "head": combined}
+
+    @model_validator(mode="after")
+    def _weights_of_heads(self) -> Self:
+        if self.loss_weights is not None and self.heads is None:
+            raise ConfigError(
+                "the model has loss_weights, but one head",
+                rule="loss_weights are factors of several heads, model.heads",
+                fix="delete loss_weights",
+            )
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields; several heads are written once, as `heads`."""
+        fields = super().to_dict()
+        if self.heads is None:
+            left_out = {"heads", "loss_weights"}
+        else:
+            left_out = {"head"} if self.loss_weights else {"head", "loss_weights"}
+        return {name: value for name, value in fields.items() if name not in left_out}
 
     @field_validator("image_size", mode="before")
     @classmethod
@@ -158,18 +198,29 @@ def _validated(data: Any) -> Data | tuple[Data, ...]:
 
 
 def task_of_head(model: Any) -> str | None:
-    """Return the name of the task of the head in the field `model` of a recipe, or None.
+    """Return the name of the task of the heads in the field `model` of a recipe, or None.
 
     Raises:
         ConfigError: There is no such head.
     """
     if isinstance(model, Model):
         return model.head.task
-    head = model.get("head") if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping):
+        return None
+    if isinstance(model.get("heads"), Mapping):
+        return CombinedHeads.task
+    head = model.get("head")
     if isinstance(head, Head):
         return head.task
     name = head.get("type") if isinstance(head, Mapping) else head
     return Head.find(name).task if isinstance(name, str) else None
+
+
+def _task(fields: Mapping[str, Any]) -> Task:
+    """Return the task of a recipe, of which the fields before `transforms` are validated."""
+    kind: type[Task] = Task.find(fields.get("task", DetectionTask.name))
+    model = fields.get("model")  # missing if it is invalid
+    return kind.of_head(model.head) if isinstance(model, Model) else kind()
 
 
 class Recipe(Value):
@@ -188,10 +239,15 @@ class Recipe(Value):
     model: Model
     data: Data | tuple[Data, ...]
     transforms: tuple[Transform, ...] = Field(
-        default_factory=lambda fields: find(fields.get("task", DetectionTask.name)).transforms()
+        default_factory=lambda fields: _task(fields).transforms()
     )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def kind(self) -> Task:
+        """The task, with what it takes from the head."""
+        return _task(dict(self))
 
     @property
     def datasets(self) -> tuple[Data, ...]:
@@ -217,6 +273,16 @@ class Recipe(Value):
     def _one_or_several(cls, data: Any) -> Any:
         return _validated(data)
 
+    @model_validator(mode="after")
+    def _names_the_monitor(self) -> Self:
+        if self.model.heads is not None and self.evaluation.monitor is None:
+            raise ConfigError(
+                "the model has several heads, and evaluation.monitor is not set",
+                rule="the metric that selects the best model",
+                fix=f"evaluation.monitor={self.kind.monitor}",
+            )
+        return self
+
     def build(self, **options: Any) -> Joined:
         """Build the model of the run with new weights.
 
@@ -224,10 +290,11 @@ class Recipe(Value):
             **options: Arguments of the model, such as `class_map` and `dtype`.
         """
         parts = self.model
-        model: Joined = find(self.task).model(
+        kind: Any = find(self.task).model
+        model: Joined = kind(
             backbone=parts.backbone,
             decoder=parts.decoder,
-            head=parts.head,
+            **kind.head_arguments(parts.head),
             image_size=parts.image_size,
             **{"preprocessing": parts.preprocessing} | options,
         )

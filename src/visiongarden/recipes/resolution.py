@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,12 +16,15 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.layout import RGB
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
+from visiongarden.heads import CombinedHeads
+from visiongarden.parts import Head
 from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
 from visiongarden.tasks import (
     Defaults,
     DetectionTask,
+    Task,
     find,
     is_decided,
     task_of_data,
@@ -94,7 +98,7 @@ def resolve(
         training = fields["training"]
         epochs = training.get("epochs") if isinstance(training, Mapping) else None
         images = None if split is None else len(split)
-        chosen = find(name).transforms(images, epochs if isinstance(epochs, int) else None)
+        chosen = _task(fields).transforms(images, epochs if isinstance(epochs, int) else None)
         is_rgb = split is None or layout_in(split) in (None, RGB)
         fields["transforms"] = [each.to_dict() for each in chosen if is_rgb or not each.rgb_only]
     fields = apply_overrides(fields, late)
@@ -105,12 +109,38 @@ def resolve(
 
 def _defaults(name: str, model: Any) -> Defaults:
     """Return the defaults of a task, which a recipe that names all parts does not need."""
+    heads = _heads(model)
+    if heads:
+        # The backbone and the decoder of the first head's task.
+        found = _defaults(Head.find(_type(next(iter(heads.values())))).task, None)
+        return Defaults({n: v for n, v in found.model.items() if n != "head"}, found.training)
     try:
         return find(name).defaults()
     except ConfigError:
         if isinstance(model, Mapping) and {"backbone", "head"} <= model.keys():
             return Defaults()
         raise
+
+
+def _heads(model: Any) -> dict[str, Any]:
+    """Return the heads of a recipe with several."""
+    heads = model.get("heads") if isinstance(model, Mapping) else None
+    return dict(heads) if isinstance(heads, Mapping) else {}
+
+
+def _type(head: Any) -> str:
+    """Return the name of the class of a head."""
+    return str(head.get("type") if isinstance(head, Mapping) else head)
+
+
+def _task(fields: Mapping[str, Any]) -> Task:
+    """Return the task of a recipe whose heads are complete."""
+    kind: type[Task] = Task.find(fields["task"])
+    heads = _heads(fields["model"])
+    # An invalid head is reported by the recipe, with the path of its field.
+    with contextlib.suppress(ConfigError):
+        return kind.of_head(CombinedHeads.from_dict({"heads": heads})) if heads else kind()
+    return kind()
 
 
 def _with_options(data: Any, options: Mapping[str, Any]) -> Any:
@@ -250,9 +280,8 @@ def _fill_from_data(fields: dict[str, Any]) -> Any:
     model, training = fields["model"], fields["training"]
     if isinstance(model, dict) and isinstance(model.get("head"), str):
         model["head"] = {"type": model["head"]}
-    head = model.get("head") if isinstance(model, dict) else None
-    task = find(fields["task"])
-    if isinstance(head, dict) and not head.keys() >= set(task.data_fields):
+    heads = _incomplete(fields)
+    if heads:
         if "data" not in fields:
             raise ConfigError(
                 "the recipe has no dataset",
@@ -260,7 +289,8 @@ def _fill_from_data(fields: dict[str, Any]) -> Any:
                 fix="data: {path: my_images}",
             )
         split = read_split(fields["task"], datasets_of(fields["data"]), "train")
-        head.update(task.head_fields(split) | head)
+        for head, task in heads:
+            head.update(task.head_fields(split) | head)
     elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
     else:
@@ -270,6 +300,26 @@ def _fill_from_data(fields: dict[str, Any]) -> Any:
     if isinstance(training, Mapping):
         fields["training"] = dict(training) | default_length(len(split), training)
     return split
+
+
+def _incomplete(fields: Mapping[str, Any]) -> list[tuple[dict[str, Any], Task]]:
+    """Return the heads that lack fields which the data provide, each with its task."""
+    model = fields["model"]
+    if not isinstance(model, dict):
+        return []
+    found = []
+    if _heads(model):
+        model["heads"] = {
+            name: {"type": head} if isinstance(head, str) else head
+            for name, head in _heads(model).items()
+        }
+        pairs = [(h, find(Head.find(_type(h)).task)) for h in model["heads"].values()]
+    else:
+        pairs = [(model.get("head"), find(fields["task"]))]
+    for head, task in pairs:
+        if isinstance(head, dict) and not head.keys() >= set(task.data_fields):
+            found.append((head, task))
+    return found
 
 
 def _depends_on_data(fields: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
-from visiongarden.tasks import Task, find, task_of
+from visiongarden.tasks import Task, task_of
 from visiongarden.training import (
     FILE,
     DataChangedError,
@@ -113,7 +113,7 @@ def train(
         )
     recipe = _complete(recipe, overrides, reader, task, invalid_boxes)
     callbacks = _checked_callbacks(recipe, callbacks)
-    kind = find(recipe.task)
+    kind = recipe.kind
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _check_same_classes(kind, train_set, val_set)
     prints = Prints()
@@ -206,7 +206,7 @@ def _name(recipe: Recipe) -> str:
 
 
 def _loader(recipe: Recipe, dataset: Any) -> Any:
-    return find(recipe.task).loader(
+    return recipe.kind.loader(
         dataset,
         image_size=recipe.model.image_size,
         batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
@@ -316,7 +316,7 @@ def _log_summary(
     folder: Path,
     leaks: list[tuple[Any, Any]],
 ) -> None:
-    depth, task = depth_in(train_set), find(recipe.task)
+    depth, task = depth_in(train_set), recipe.kind
     height, width = recipe.model.image_size
     for line in (
         f"{recipe.task} on {', '.join(str(data.path) for data in recipe.datasets)}: "

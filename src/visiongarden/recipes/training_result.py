@@ -11,7 +11,6 @@ from visiongarden import markup
 from visiongarden.evaluation import EvaluationResult
 from visiongarden.models import load
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.tasks import find
 
 _LISTED_EPOCHS = 50
 
@@ -53,7 +52,7 @@ class TrainingResult:
         }
 
     def __repr__(self) -> str:
-        name = self.recipe.evaluation.monitor or find(self.recipe.task).monitor
+        name = self.recipe.evaluation.monitor or self.recipe.kind.monitor
         value = self.metrics.metrics[name]
         epochs = len(self.history)
         return f"TrainingResult(folder={str(self.folder)!r}, epochs={epochs}, {name}={value:.3f})"

@@ -9,6 +9,7 @@ from visiongarden.models.kinds import MadeOfParts
 from visiongarden.tasks.classification import ClassificationTask
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask
 from visiongarden.tasks.matching import Match
+from visiongarden.tasks.multi_head import MultiHeadTask
 from visiongarden.tasks.multi_label import MultiLabelTask
 from visiongarden.tasks.parity import Parity
 from visiongarden.tasks.prediction_files import PredictionFiles
@@ -22,6 +23,7 @@ __all__ = [
     "Defaults",
     "DetectionTask",
     "Match",
+    "MultiHeadTask",
     "MultiLabelTask",
     "Parity",
     "PredictionFiles",
@@ -87,6 +89,8 @@ def task_of_fields(fields: frozenset[str], root: Any, dataset: Any = None) -> Ta
     tasks = [kind() for kind in Task.names().values()]
     raise UserError(
         f"{root} has no annotations that a task needs",
-        rule="; ".join(f"{task.name}: {' and '.join(in_words(task.needs))}" for task in tasks),
+        rule="; ".join(
+            f"{task.name}: {' and '.join(in_words(task.needs))}" for task in tasks if task.needs
+        ),
         received=", ".join(in_words(fields)) or "images alone",
     )

@@ -80,5 +80,7 @@ def connected(part: Part, features: FeatureSpec, size: ImageSize | None) -> kera
     if task is None:
         return None
     given = decoder or PassOn(levels=backbone.levels)
-    model: keras.Model = task.model(backbone=backbone, decoder=given, head=head, image_size=size)
+    kind: Any = task.model
+    arguments = kind.head_arguments(head) | {"decoder": given}
+    model: keras.Model = kind(backbone=backbone, image_size=size, **arguments)
     return model

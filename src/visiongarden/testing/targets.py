@@ -8,7 +8,7 @@ import numpy as np
 
 from visiongarden.errors import ConfigError
 from visiongarden.parts import Head
-from visiongarden.tasks import Match, Task, find
+from visiongarden.tasks import Match, Task
 from visiongarden.testing.examples import examples_of
 from visiongarden.types import ImageSize
 
@@ -16,7 +16,7 @@ from visiongarden.types import ImageSize
 def task_of_head(head: Head) -> Task | None:
     """Return the task of a head, or None if it is not registered."""
     try:
-        return find(head.task)
+        return Task.find(head.task).of_head(head)
     except ConfigError:
         return None
 

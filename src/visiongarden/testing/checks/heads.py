@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
@@ -20,6 +21,8 @@ from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
 from visiongarden.testing.targets import empty, matches, targets_for, task_of_head
 from visiongarden.types import HeadContext, Term
+
+T = TypeVar("T")
 
 _UNKNOWN = (
     "there are no test targets for task {0!r}; set examples = {{'targets': {{...}}}} in the class"
@@ -38,7 +41,8 @@ def loss(subject: Subject) -> Finding:
     would give NaN.
     """
     head = _head(subject)
-    if not isinstance(head.loss, Loss):
+    chosen = _chosen(head.chosen_loss)
+    if chosen is None:
         return warned(
             "the head has no loss, so it cannot be trained", "loss: vg.losses.Loss = MyLoss()"
         )
@@ -47,24 +51,24 @@ def loss(subject: Subject) -> Finding:
         return skipped(_UNKNOWN.format(head.task))
     context = _context(subject, head)
     try:
-        terms = head.loss(_raw(subject), _tensors(targets), context)
+        terms = chosen(_raw(subject), _tensors(targets), context)
     except Exception as error:
         advice = "it is called as loss(raw, targets, context), with the targets "
         advice += f"{', '.join(targets)}, and returns {{term: Term(total, count)}}"
         return failed(f"the loss fails: {describe(error)}", advice_for(error, advice))
-    if wrong := _wrong_terms(head.loss, terms):
+    if wrong := _wrong_terms(chosen, terms):
         return failed(*wrong)
     nothing = empty(head, targets)
     if nothing is not None:
-        values = quotients(head.loss(_raw(subject), _tensors(nothing), context))
+        values = quotients(chosen(_raw(subject), _tensors(nothing), context))
         if not all(np.isfinite(a).all() for a in numpy_leaves(values)):
             return failed(
                 "the loss is not finite for images without objects",
                 "return Term(total, count), which is divided by at least 1",
             )
-    if wrong := _not_a_sum(subject, head.loss, targets, terms, context):
+    if wrong := _not_a_sum(subject, chosen, targets, terms, context):
         return failed(*wrong)
-    return _gradient_of_each(subject, head.loss, targets, sorted(terms))
+    return _gradient_of_each(subject, chosen, targets, sorted(terms))
 
 
 def decode(subject: Subject) -> Finding:
@@ -74,13 +78,14 @@ def decode(subject: Subject) -> Finding:
     y2) with x1 <= x2 and y1 <= y2.
     """
     head = _head(subject)
-    if head.decoding is None:
+    decoding = _chosen(head.chosen_decoding)
+    if decoding is None:
         return warned(
             "the head has no decoding, so it cannot be used for predictions",
             "decoding: vg.postprocess.Decoding = MyDecoding()",
         )
     try:
-        found = head.decoding(_raw(subject), _context(subject, head))
+        found = decoding(_raw(subject), _context(subject, head))
     except Exception as error:
         advice = "it is called as decoding(raw, context) and returns {name: tensor}"
         return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
@@ -104,12 +109,11 @@ def loss_decode(subject: Subject) -> Finding:
         return skipped(
             _UNKNOWN.format(head.task) if targets is None else "the class provides its own targets"
         )
-    if not isinstance(head.loss, Loss):
-        return skipped("the head has no loss")
-    if head.decoding is None:
-        return skipped("the head has no decoding")
+    chosen, decoding = _chosen(head.chosen_loss), _chosen(head.chosen_decoding)
+    if chosen is None or decoding is None:
+        return skipped(f"the head has no {'loss' if chosen is None else 'decoding'}")
     try:
-        found, before, after = _fitted(subject, head, head.loss, head.decoding, targets)
+        found, before, after = _fitted(subject, head, chosen, decoding, targets)
     except Exception as error:
         return skipped(f"the loss or the decoding fails: {type(error).__name__}")
     if not found:
@@ -129,6 +133,14 @@ def loss_decode(subject: Subject) -> Finding:
             + (f": {wrong[0].advice}" if wrong[0].advice else ""),
         )
     return passed(f"{len(learned)} of {len(found)} fitted targets decode to themselves")
+
+
+def _chosen(choose: Callable[[], T]) -> T | None:
+    """Return the loss or the decoding of a head, or None."""
+    try:
+        return choose()
+    except UserError:
+        return None
 
 
 def _head(subject: Subject) -> Head:
