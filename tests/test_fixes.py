@@ -35,7 +35,11 @@ TESTED_BY = {
     "error.fix": "tests/cards/test_cards.py",
     "self.with_fields(**changes)": "tests/parts/test_connect.py",
     "self.with_fields(levels=has)": "tests/parts/test_connect.py",
-    "head.with_fields(num_classes=len(class_map))": "tests/parts/test_connect.py",
+    "self.with_fields(num_classes=len(class_map))": "tests/parts/test_connect.py",
+    "head.with_fields(levels=tuple((lv for lv in wanted if lv not in missing)))": (
+        "tests/models/test_multi_head.py"
+    ),
+    "next(iter(missing.values()))": "tests/tasks/test_custom_tasks.py",
     "self._fix": "tests/config/test_value.py",
     "tool.fix": "tests/data/test_other_tools.py",
     "suggestion or 'GatedUnit'": "tests/scaffold/test_new.py",

@@ -27,9 +27,9 @@ from visiongarden.types import ClassMap, FeatureMaps, RawPredictions, Tensor, st
 Levels = tuple[str, ...]
 
 _KINDS_OF_FIELDS = (
-    ("loss", "losses.Loss"),
-    ("assigner", "assigners.Assigner"),
-    ("decoding", "postprocess.Decoding"),
+    ("loss", "vg.losses.Loss"),
+    ("assigner", "vg.assigners.Assigner"),
+    ("decoding", "vg.postprocess.Decoding"),
 )
 """Fields of heads and the base class of their values."""
 
@@ -215,8 +215,8 @@ class Head(Part):
             if isinstance(vars(cls).get(name), FunctionType):
                 raise UserError(
                     f"the head {cls.__name__} has a method {name}()",
-                    rule=f"`{name}` is a field, whose value is a subclass of vg.{base}",
-                    fix=f"{name}: vg.{base} = …",
+                    rule=f"`{name}` is a field, whose value is a subclass of {base}",
+                    fix=f"{name}: {base} = …",
                 )
 
     @field_validator("loss", "assigner", "decoding", mode="before")
