@@ -106,8 +106,10 @@ def test_a_model(model):
 def test_a_model_of_any_size_without_names():
     plain = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
     plain.image_size, plain.class_map = None, None
+    plain.preprocessing = vg.Preprocessing()
     assert facts(plain) == [
         ("image size", "any"),
+        ("preprocessing", str(vg.Preprocessing())),
         ("classes", "not named"),
         ("parameters", "8, 8 of them trainable"),
         ("dtype policy", "float32"),

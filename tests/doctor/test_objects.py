@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data import read
+from visiongarden.data import Preprocessing, read
+from visiongarden.data.channels import check_images
 from visiongarden.doctor import check_dataset, diagnose
-from visiongarden.errors import UserError
-from visiongarden.tasks import find
+from visiongarden.errors import DataError, UserError
 
 SIZE = (60, 80)
 NAMES = ["nose", "left_eye", "right_eye"]
@@ -169,5 +169,7 @@ def test_images_with_different_channels_are_an_error(tmp_path):
     assert "has 4 channels of uint16, but" in found.what
     assert "has 5 channels of uint16" in found.what
     assert report.count("error") == 1
-    with pytest.raises(UserError, match="5 channels, and the model takes 3"):
-        find("classification").check(read(tmp_path))
+    with pytest.raises(UserError, match="5 channels"):
+        check_images(read(tmp_path).with_channels("auto"), Preprocessing())
+    with pytest.raises(DataError, match="4 channels of uint16"):
+        check_images(read(tmp_path, split="val").with_channels("auto"), Preprocessing())

@@ -141,6 +141,7 @@ def test_metrics_are_those_of_each_head():
     assert "kinds/a" in found._repr_html_()
 
 
+@pytest.mark.slow
 def test_every_output_is_exported(tmp_path):
     result = vg.export(model(), tmp_path / "model.onnx")
     assert result.parity.agrees
@@ -165,6 +166,7 @@ def test_training_learns_every_head(tmp_path):
     assert not [path for path in still if "head/" in path]
 
 
+@pytest.mark.slow
 def test_check_proves_a_gradient_for_each_head():
     head = vg.heads.CombinedHeads(heads=heads())
     report = vg.check(head)

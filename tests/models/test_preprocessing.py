@@ -262,6 +262,7 @@ def test_a_subclass_with_its_own_preprocessing(tmp_path, monkeypatch):
         FiveBands.from_config(config)
 
 
+@pytest.mark.slow
 def test_darknet_takes_plain_preprocessing_only(tmp_path):
     def export(preprocessing):
         model = vg.Detector(

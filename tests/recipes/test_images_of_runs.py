@@ -74,8 +74,10 @@ CASES = {
     "name",
     [
         "four",
-        "gray",
-        *(pytest.param(n, marks=pytest.mark.slow) for n in ("12 bits", "gray 16", "floats")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("gray", "12 bits", "gray 16", "floats")
+        ),
     ],
 )
 def test_a_run(tmp_path, name, caplog):

@@ -47,8 +47,7 @@ def list_kind(
     kind: Annotated[
         str,
         typer.Argument(
-            help="layer, block, a part, transform, reader, writer, task, optimizer, schedule, "
-            "metric or callback.",
+            help="layer, backbone, head, task, optimizer and others.",
             autocompletion=completion.listed_kinds,
         ),
     ],
@@ -56,7 +55,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List layers, parts, transforms, readers, writers, tasks, or what Keras and you provide.
+    """List the classes of each kind, such as parts and tasks.
 
     With --import, also those of your module.
     """

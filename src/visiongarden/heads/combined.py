@@ -128,8 +128,10 @@ class CombinedHeads(Head):
             maps = {level: features[level] for level in head.levels or features}
             spec = {lv: LevelSpec(x.shape[-1], stride_of(lv)) for lv, x in maps.items()}
             level, x = next(iter(maps.items()))
-            sides = [side and side * stride_of(level) for side in x.shape[1:3]]
-            size = None if None in sides else (int(sides[0]), int(sides[1]))
+            height, width = x.shape[1:3]
+            stride = stride_of(level)  # noqa: VG202 (the name of a level, no tensor)
+            is_open = height is None or width is None
+            size = None if is_open else (height * stride, width * stride)
             model = head.as_model(FeatureSpec(spec), size, name=name)
             raw[name] = model(maps)
         return raw

@@ -45,12 +45,13 @@ class Preprocess(keras.layers.Layer):
             images: (batch, height, width, channels), pixel values as stored.
         """
         fields = self.preprocessing
-        x = ops.cast(images, "float32")
+        # Half types cannot represent pixel values of 16 bits; the next layer casts its input.
+        x = ops.cast(images, "float32")  # noqa: VG207
         if fields.order is not None and fields.order != tuple(range(fields.channels)):
             x = ops.take(x, fields.order, axis=-1)
         # Each step is left out where it changes nothing, so that it costs no pass over the images.
         if fields.scale != 1:
-            x = x * ops.cast(fields.scale, "float32")
+            x = x * ops.cast(fields.scale, "float32")  # noqa: VG207
         if fields.mean != 0:
             x = x - ops.convert_to_tensor(fields.mean, "float32")
         if fields.std != 1:

@@ -211,7 +211,11 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
         if not self._compiles_jax_step():
             return super().make_train_function(force)
         step = JaxStep(self.train_step)
-        self.train_function = lambda state, batches: step(state, next(batches))
+
+        def next_step(state: Any, batches: Any) -> Any:
+            return step(state, next(batches))
+
+        self.train_function = next_step
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
