@@ -66,7 +66,7 @@ class TorchStep:
 
         trainer, values = self._trainer, [weight.value for weight in self._weights]
         with torch.enable_grad():
-            raw = trainer(images, training=True)
+            raw = trainer(trainer.step_inputs(images, targets), training=True)
             total = trainer.compute_loss(images, targets, raw, None, training=True)
             scaled = trainer.optimizer.scale_loss(total)
         # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;

@@ -27,6 +27,7 @@ from visiongarden.models.subclass import (
 )
 from visiongarden.models.trained import TrainedByHead
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
+from visiongarden.parts.target_inputs import PREFIX, target_inputs
 from visiongarden.types import ClassMap, FeatureSpec, HeadContext, ImageSize
 
 MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
@@ -121,8 +122,15 @@ class Joined(SavedAsParts, TrainedByHead):
             head_model = build_part(head, connection.decoded)
             features = backbone_model(preprocessed)
             decoded = decoder_model({level: features[level] for level in connection.features})
-            raw = head_model({level: decoded[level] for level in connection.decoded})
-            super().__init__(images, raw, name=name)
+            maps = {level: decoded[level] for level in connection.decoded}
+            targets = {
+                f"{PREFIX}{key}": tensor
+                for key, tensor in target_inputs(head.target_inputs).items()
+            }
+            raw = head_model(maps | targets)
+            # A model without such inputs takes images alone.
+            super().__init__({"images": images} | targets if targets else images, raw, name=name)
+        self.take_targets(head.target_inputs)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
         self.preprocessing = values
@@ -180,7 +188,7 @@ class Joined(SavedAsParts, TrainedByHead):
             >>> extractor.output["decoder"]["p4"].shape
             (None, 4, 6, 32)
         """
-        return keras.Model(self.input, vars(self)["_features"])(images)
+        return keras.Model(self.inputs[0], vars(self)["_features"])(images)
 
     def get_config(self) -> dict[str, Any]:
         """Return the parts, image size, class map and flags as JSON values, but no layers."""

@@ -15,13 +15,14 @@ from visiongarden.backends.torch_step import TorchStep
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
 from visiongarden.models.epoch_dataset import EpochDataset, Epochs
+from visiongarden.parts.target_inputs import WithTargets, with_targets
 from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 _OUTPUTS, _TARGETS, _SIZE = "_outputs", "_targets", "_size"
 """Entries of the logs of `test_step` that are handed to the metrics and removed again."""
 
 
-class TrainedByHead(keras.Model):  # noqa: VG101  a base class
+class TrainedByHead(WithTargets):  # noqa: VG101  a base class
     """Base class of models that Keras's own workflow trains with the loss of their head.
 
     `model.compile("adam")` without a `loss` uses the loss of the head; with one, everything is as
@@ -190,10 +191,26 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
         if keras.backend.backend() != "torch" or not self._uses_head_loss():
-            return super().train_step(*args)
+            return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
             object.__setattr__(self, "_torch_step", TorchStep(self))
         return vars(self)["_torch_step"](*args)
+
+    def _with_targets(self, data: Any) -> Any:
+        """Return the data of a training step, with the targets that the head takes as inputs."""
+        if not self._target_names:
+            return data
+        images, targets, weights = keras.utils.unpack_x_y_sample_weight(data)
+        return self.step_inputs(images, targets), targets, weights
+
+    def step_inputs(self, images: Any, targets: Any) -> Any:
+        """Return what the model takes in a training step: images, and targets if the head does.
+
+        Args:
+            images: Images (batch, height, width, channels), pixel values as stored.
+            targets: Targets by name.
+        """
+        return with_targets(images, targets, self._target_names)
 
     def test_step(self, *args: Any) -> Any:
         """Run one step of an evaluation, whose logs contain decoded outputs and targets."""
@@ -280,6 +297,8 @@ class TrainedByHead(keras.Model):  # noqa: VG101  a base class
         return trackers
 
     def _size_of(self, images: Tensor) -> ImageSize:
+        if isinstance(images, Mapping):
+            images = images["images"]
         height, width = images.shape[1:3]
         if height is None or width is None:
             height, width = self.image_size or (height, width)

@@ -63,10 +63,7 @@ class Part(Concise):
         # Automatic names count from the start, so that the paths of weights do not depend on the
         # layers that were created before.
         with fresh_names(), keras.name_scope(name or self.role):
-            tensors = {
-                level: keras.Input((*_side(image_size, spec.stride), spec.channels), name=level)
-                for level, spec in inputs.items()
-            }
+            tensors = feature_inputs(inputs, image_size)
             outputs = self._outputs(tensors)
         takes = tensors["p0"] if inputs.keys() == {"p0"} else tensors
         return keras.Model(takes, outputs, name=name or self.role)
@@ -132,6 +129,19 @@ class Part(Concise):
 
     def _outputs(self, tensors: FeatureMaps) -> Any:
         return self.wire(tensors["p0"] if tensors.keys() == {"p0"} else tensors)
+
+
+def feature_inputs(inputs: FeatureSpec, image_size: ImageSize | None) -> FeatureMaps:
+    """Return an input for each feature map.
+
+    Args:
+        inputs: levels, channels and strides.
+        image_size: (height, width) in pixels of the image; None leaves height and width unknown.
+    """
+    return {
+        level: keras.Input((*_side(image_size, spec.stride), spec.channels), name=level)
+        for level, spec in inputs.items()
+    }
 
 
 @dataclass(frozen=True)

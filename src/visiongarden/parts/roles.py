@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import FunctionType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
+import keras
 from pydantic import (
     ValidationError,
     ValidationInfo,
@@ -15,14 +16,24 @@ from pydantic import (
 )
 
 from visiongarden.assigners import Assigner
+from visiongarden.backends.keras_internals import fresh_names
 from visiongarden.config import Typed, Unknown
 from visiongarden.config.files import is_reading_files
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss
-from visiongarden.parts.part import FeaturePart, Part
+from visiongarden.parts.part import IMAGE, FeaturePart, Part, feature_inputs
+from visiongarden.parts.target_inputs import PREFIX, WithTargets, target_inputs
 from visiongarden.postprocess import Decoding
-from visiongarden.types import ClassMap, FeatureMaps, RawPredictions, Tensor, stride_of
+from visiongarden.types import (
+    ClassMap,
+    FeatureMaps,
+    FeatureSpec,
+    ImageSize,
+    RawPredictions,
+    Tensor,
+    stride_of,
+)
 
 Levels = tuple[str, ...]
 
@@ -170,6 +181,10 @@ class OfClasses(Protocol):
         """Number of classes, without background."""
 
 
+class _HeadModel(WithTargets):
+    """Model of a head that takes targets."""
+
+
 class Head(Part):
     """Base class of heads: feature maps -> raw predictions, with their loss and decoding.
 
@@ -177,6 +192,11 @@ class Head(Part):
     head with classes has the field `num_classes: int`, without background; recipes fill it in from
     the dataset. `loss` and `assigner` are used in training alone; `decoding` is part of an exported
     file. A mapping without `type`, such as `loss={"box_gain": 5}`, changes fields of the default.
+
+    A head that needs targets in the forward pass, to sample regions, names them in `target_inputs`:
+    `wire(features, targets)` then takes a dict of them as well. They are None in predictions, so
+    that a layer takes each as an argument whose default is None. Raw predictions have the same
+    names in both cases.
 
     Attributes:
         levels: levels that are required; None accepts all levels of the decoder.
@@ -201,6 +221,7 @@ class Head(Part):
     role: ClassVar[str] = "head"
     task: ClassVar[str] = "detection"
     training_only: ClassVar[frozenset[str]] = frozenset({"loss", "assigner"})
+    target_inputs: ClassVar[tuple[str, ...]] = ()
     levels: Levels | None = None
     loss: Loss | None = None
     assigner: Assigner | None = None
@@ -256,6 +277,40 @@ class Head(Part):
                     fix=f"{name}={type(self).model_fields[name].default!r}",
                 )
         return self
+
+    def as_model(
+        self,
+        inputs: FeatureSpec = IMAGE,
+        image_size: ImageSize | None = None,
+        name: str | None = None,
+    ) -> keras.Model:
+        """Return a plain `keras.Model` of this head alone, for testing, training or connecting.
+
+        Args:
+            inputs: levels, channels and strides of the inputs.
+            image_size: (height, width) in pixels of the image that the features belong to; None
+                leaves height and width unknown.
+            name: name of the model; by default the role of the part.
+        """
+        if not self.target_inputs:
+            return super().as_model(inputs, image_size, name)
+        with fresh_names(), keras.name_scope(name or self.role):
+            tensors = feature_inputs(inputs, image_size)
+            targets = target_inputs(self.target_inputs)
+            outputs = self._wired(tensors, targets)
+        takes = tensors | {f"{PREFIX}{key}": tensor for key, tensor in targets.items()}
+        model = _HeadModel(takes, outputs, name=name or self.role)
+        model.take_targets(self.target_inputs)
+        return model
+
+    def _outputs(self, tensors: FeatureMaps) -> Any:
+        if not self.target_inputs:
+            return super()._outputs(tensors)
+        return self._wired(tensors, dict.fromkeys(self.target_inputs))
+
+    def _wired(self, features: FeatureMaps, targets: Mapping[str, Any]) -> Any:
+        wire: Any = self.wire  # takes targets as well if the class names some
+        return wire(features, targets)
 
     def chosen_loss(self) -> Loss:
         """Return the loss.

@@ -222,6 +222,13 @@ def _trainer(model: Joined, loss: Loss, train: Any) -> keras.Model:
     sizes = train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
     if len(sizes) == 1:
         return model
+    head = model.parts.head
+    if head.target_inputs:
+        raise UserError(
+            f"the head {type(head).__name__} takes targets and cannot be trained at several sizes",
+            rule="images of one size",
+            fix="training.multi_scale=0",
+        )
     return MultiScaleTrainer(model, loss, train.image_size, sizes)
 
 

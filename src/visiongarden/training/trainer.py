@@ -65,6 +65,10 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
             else self._backend_step(*arguments)
         )
 
+    def step_inputs(self, images: Tensor, targets: dict[str, Tensor]) -> Tensor:
+        """Return what the model takes in a training step, the images."""
+        return images
+
     def call(self, images: Tensor, training: bool | None = None) -> RawPredictions:
         """Return raw predictions for images (batch, height, width, channels) as stored."""
         # Batches reach the device as stored, as uint8 in a quarter of the bytes of float32.
