@@ -176,6 +176,16 @@ class HeadContext(NamedTuple):
     image_size: ImageSize
     levels: FeatureSpec
 
+    def of_head(self, name: str) -> HeadContext:
+        """Return the context of one of several combined heads.
+
+        Args:
+            name: name of the head.
+        """
+        head = self.head.heads[name]
+        levels = {level: self.levels[level] for level in head.levels or self.levels}
+        return HeadContext(head, self.image_size, FeatureSpec(levels))
+
 
 class Term(NamedTuple):
     """One term of a loss as a sum over the batch and its divisor.

@@ -115,7 +115,7 @@ def test_a_plain_graph_is_exported_to_darknet(tmp_path):
     again = vg.import_darknet(tmp_path / "a.cfg", tmp_path / "a.weights")
     images = np.random.default_rng(1).random((2, 16, 24, 3), np.float32)
     want = model.predict_on_batch(images)
-    # A plain model takes floats from 0 to 1, and the imported one pixel values.
+    # A plain model takes floats from 0 to 1; the imported model takes pixel values.
     found = again.predict_on_batch(255 * images)
     np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-6)
 

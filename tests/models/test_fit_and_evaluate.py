@@ -27,7 +27,7 @@ class Patches(vg.Backbone):
 
 @vg.register(package="test_fit_and_evaluate")
 class Doubled(vg.Classifier):
-    """A subclass with a loss of its own."""
+    """A subclass with a custom loss."""
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         return 2 * super().compute_loss(x, y, y_pred, sample_weight, training)
@@ -179,6 +179,25 @@ def test_a_rate_that_a_callback_lowers_is_used(monkeypatch):
     made.train_on_batch(images, targets)
     for one, other in zip(before, made.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_segmenter_is_evaluated_on_arrays():
+    """Keras's evaluation and ours compute the same metrics."""
+    levels = ("p2", "p3")
+    model = vg.Segmenter(
+        vg.backbones.CSPDarknet(width=0.125, levels=levels),
+        vg.decoders.UNet(channels=8, levels=levels),
+        vg.heads.Segmentation(num_classes=2),
+        32,
+    )
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    targets = {"semantic": rng.integers(0, 2, (2, 32, 32)).astype(np.uint8)}
+    model.compile("adam", jit_compile=False)
+    found = model.evaluate(images, targets, return_dict=True, verbose=0)
+    expected = vg.evaluate(model, [(images, targets)])
+    for name in ("mIoU", "accuracy"):
+        assert found[name] == pytest.approx(expected[name])
 
 
 def test_a_loss_given_to_compile_is_that_of_keras():

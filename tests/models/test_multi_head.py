@@ -6,6 +6,7 @@ import functools
 import json
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -202,6 +203,22 @@ def test_the_task_of_each_head():
 def test_invalid_heads(fields, error, text):
     with pytest.raises(error, match=text):
         build(**fields)
+
+
+def test_a_head_that_takes_targets_is_refused():
+    """Its targets would never reach it."""
+
+    class Sampling(vg.heads.AnchorFree):
+        target_inputs: ClassVar[tuple[str, ...]] = ("boxes",)
+
+    with pytest.raises(ConfigError, match="takes targets in the forward pass"):
+        vg.heads.CombinedHeads(heads={"regions": Sampling(num_classes=3)})
+
+
+def test_each_head_sees_its_own_levels():
+    context = model().context()
+    assert list(context.of_head("kinds").levels) == ["p5"]
+    assert list(context.of_head("cells").levels) == ["p3", "p4", "p5"]
 
 
 def recipe_of(**fields):

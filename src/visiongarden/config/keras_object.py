@@ -372,7 +372,7 @@ _NOT_NAMED = frozenset({"LambdaCallback", "LearningRateScheduler", "CallbackList
 
 
 def _kind_of(argument: str) -> type[KerasObject]:
-    """Return the kind of object that an argument takes."""
+    """Return the class of values that an argument accepts."""
     return KerasSchedule if argument == "learning_rate" else KerasObject
 
 

@@ -13,7 +13,10 @@ from visiongarden.evaluation.class_names import Aligned, aligned
 from visiongarden.evaluation.evaluator import metrics_of
 from visiongarden.models.epoch_dataset import EpochDataset
 from visiongarden.tasks import task_of
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, Placement
+
+_WHOLE = Placement(scale=(1.0, 1.0), offset=(0.0, 0.0))
+"""Placement of images of other data, which fill the model's input."""
 
 
 class Collector:
@@ -33,10 +36,8 @@ class Collector:
         self._postprocess = self._task.postprocess(model)
         self._count, self._seen = 0, 0
         self._info: Mapping[int, Any] = {} if batches is None else batches.info
-        self._class_map, self._classes = (
-            model.class_map or ClassMap(self._task.class_names(model.parts.head)),
-            None,
-        )
+        self._class_map = model.class_map or ClassMap(self._task.class_names(model.parts.head))
+        self._classes: Aligned | None = None
         self._dataset = None if batches is None else _in_order(batches.loader)
         if self._dataset is not None:
             self._classes = aligned(model, self._task.class_map(self._dataset))
@@ -78,7 +79,8 @@ class Collector:
     ) -> Iterator[tuple[Any, Any]]:
         check_targets(targets, size, len(self._class_map.names), f"batch {self._count}")
         for row, result in enumerate(results):
-            yield self._task.ground_truth_of(targets, row, size, self._seen), result
+            found = self._task.to_original(result, _WHOLE, size)
+            yield self._task.ground_truth_of(targets, row, size, self._seen), found
 
     def _of_loader(
         self, results: list[Any], dataset: Any, classes: Aligned

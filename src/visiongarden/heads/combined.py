@@ -67,6 +67,14 @@ class CombinedHeads(Head):
                 rule="heads of one task each",
                 fix="name its heads beside the others",
             )
+        for name, head in self.heads.items():
+            if head.target_inputs:
+                raise ConfigError(
+                    f"the head {name!r} takes targets in the forward pass",
+                    rule="heads that take feature maps alone can be combined",
+                    received=f"target_inputs={head.target_inputs!r} of {type(head).__name__}",
+                    fix="use this head as the only one of a model",
+                )
         for name in ("loss", "assigner", "decoding"):
             if dict(self)[name] is not None:
                 raise ConfigError(

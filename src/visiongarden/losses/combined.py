@@ -55,10 +55,7 @@ class CombinedLoss(Loss):
                 zero = ops.zeros((), "float32")
                 found |= {f"{name}/{term}": Term(zero, zero) for term in loss.terms}
                 continue
-            head: Any = cast(Any, context.head).heads[name]
-            terms = loss(
-                cast(Any, raw)[name], own, HeadContext(head, context.image_size, context.levels)
-            )
+            terms = loss(cast(Any, raw)[name], own, context.of_head(name))
             found |= {
                 f"{name}/{term}": Term(weight * total, count)
                 for term, (total, count) in terms.items()

@@ -14,7 +14,7 @@ from visiongarden.types import ClassMap, ImageSize
 
 @register
 class MultiHead(Joined):
-    """Model with several heads, each for a task of its own, on one backbone and decoder.
+    """Model with several heads, each for a separate task, on one backbone and decoder.
 
     It returns raw predictions as a dict from each head to those of the head. Targets, terms of the
     loss, arrays of exported files and metrics carry the name of their head: "boxes/classes",

@@ -312,26 +312,6 @@ class Head(Part):
         wire: Any = self.wire  # takes targets as well if the class names some
         return wire(features, targets)
 
-    def chosen_loss(self) -> Loss:
-        """Return the loss.
-
-        Raises:
-            UserError: the head has no loss, or its file contains one that is not known here.
-        """
-        self._refuse_unknown("loss")
-        if self.loss is None:
-            raise UserError(
-                f"the head {type(self).__name__} has no loss",
-                rule="a head with a loss, to be trained",
-                fix="loss: vg.losses.Loss = …, as a field of the head",
-            )
-        return self.loss
-
-    def _refuse_unknown(self, name: str) -> None:
-        value = dict(self)[name]
-        if isinstance(value, Unknown):
-            raise value.error(f"the {name} of the head {type(self).__name__}")
-
     def check_classes(self, class_map: ClassMap) -> None:
         """Refuse class names that do not fit the head: by default, another number of them.
 
@@ -349,20 +329,24 @@ class Head(Part):
                 fix=self.with_fields(num_classes=len(class_map)),
             )
 
+    def chosen_loss(self) -> Loss:
+        """Return the loss.
+
+        Raises:
+            UserError: the head has no loss, or its file contains one that is not known here.
+        """
+        found: Loss = self._chosen("loss", "a loss, to be trained")
+        return found
+
     def chosen_assigner(self) -> Assigner:
         """Return the assigner, or that of the head if the field is None.
 
         Raises:
             UserError: the head has no assigner, or its file contains one that is not known here.
         """
-        self._refuse_unknown("assigner")
-        if self.assigner is None:
-            raise UserError(
-                f"the head {type(self).__name__} has no assigner",
-                rule="an assigner, which decides which prediction is trained on which object",
-                fix="assigner=vg.assigners.TaskAligned()",
-            )
-        return self.assigner
+        rule = "an assigner, which decides which prediction is trained on which object"
+        found: Assigner = self._chosen("assigner", rule)
+        return found
 
     def chosen_decoding(self) -> Decoding:
         """Return the decoding.
@@ -370,13 +354,22 @@ class Head(Part):
         Raises:
             UserError: the head has no decoding.
         """
-        if self.decoding is None:
+        rule = "a decoding, which turns raw predictions into results"
+        found: Decoding = self._chosen("decoding", rule)
+        return found
+
+    def _chosen(self, name: str, rule: str) -> Any:
+        """Return the value of a field that may be None, or unknown in a file."""
+        value = dict(self)[name]
+        if isinstance(value, Unknown):
+            raise value.error(f"the {name} of the head {type(self).__name__}")
+        if value is None:
             raise UserError(
-                f"the head {type(self).__name__} has no decoding",
-                rule="a decoding, which turns raw predictions into results",
-                fix="decoding: vg.postprocess.Decoding = vg.postprocess.AnchorFreeDecoding()",
+                f"the head {type(self).__name__} has no {name}",
+                rule=rule,
+                fix=f"{name}: {dict(_KINDS_OF_FIELDS)[name]} = …, as a field of the head",
             )
-        return self.decoding
+        return value
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the graph from the feature maps to the raw predictions.

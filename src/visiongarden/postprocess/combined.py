@@ -39,8 +39,6 @@ class CombinedDecoding(Decoding):
         """
         found: dict[str, Tensor] = {}
         for name, decoding in self.decodings.items():
-            head: Any = cast(Any, context.head).heads[name]
-            own = HeadContext(head, context.image_size, context.levels)
-            arrays = decoding(cast(Any, raw)[name], own)
+            arrays = decoding(cast(Any, raw)[name], context.of_head(name))
             found |= {f"{name}/{output}": arrays[output] for output in decoding.outputs}
         return found

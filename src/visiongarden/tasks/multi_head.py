@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, ClassVar, Literal, Self
 
@@ -84,7 +85,8 @@ class MultiHeadTask(Task):
         """Return the task of combined heads."""
         return cls(heads=head.heads)
 
-    @property
+    # Cached: `to_targets` asks for it with each sample.
+    @cached_property
     def tasks(self) -> dict[str, Task]:
         """Task of each head, by the head's name."""
         return {n: Task.find(head.task).of_head(head) for n, head in self.heads.items()}

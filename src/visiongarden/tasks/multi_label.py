@@ -11,24 +11,26 @@ from typing import Any, Self
 
 import numpy as np
 
-from visiongarden.backbones import CSPDarknet
-from visiongarden.decoders import PassOn
 from visiongarden.drawing.results import draw_ranking
-from visiongarden.errors import UserError, option
 from visiongarden.heads import MultiLabel
 from visiongarden.metrics import Metric, MultiLabelScores
-from visiongarden.models import Classifier
 from visiongarden.postprocess import Rank
 from visiongarden.postprocess.nms import Share
 from visiongarden.registry import register
-from visiongarden.samples import ImageInfo, Sample
+from visiongarden.samples import Sample
 from visiongarden.tasks.classification import ClassificationFiles
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Parity, applying
 from visiongarden.tasks.prediction_files import counted
-from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, refuse_iou, target
+from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
+from visiongarden.tasks.whole_images import (
+    WholeImageTask,
+    labels_and_scores,
+    refuse_values,
+    small_classifier,
+)
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Transform
-from visiongarden.types import ClassMap, ImageSize, Placement, Ranking
+from visiongarden.types import ClassMap, ImageSize, Ranking
 
 
 class MultiLabelFiles(ClassificationFiles):
@@ -58,7 +60,7 @@ class MultiLabelFiles(ClassificationFiles):
 
 
 @register
-class MultiLabelTask(Task):
+class MultiLabelTask(WholeImageTask):
     """Multi-label classification: any number of classes for each image.
 
     Attributes:
@@ -66,13 +68,10 @@ class MultiLabelTask(Task):
     """
 
     name = "multi_label"
-    model = Classifier
-    needs = ("labels",)
     outputs = ("scores",)
     monitor = "mAP"
     shown = ("mAP", "F1")
     title = "average precision and F1"
-    needs_decoder = False
     score: Share = 0.5
 
     @classmethod
@@ -88,19 +87,8 @@ class MultiLabelTask(Task):
         return 0.1 if dataset is None else 0.5
 
     def defaults(self) -> Defaults:
-        """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
-
-        They have 1.3 million parameters.
-        """
-        return Defaults(
-            model_fields(
-                CSPDarknet(levels=("p5",), depth=0.33, width=0.25),
-                PassOn(levels=("p5",)),
-                MultiLabel(num_classes=1),
-                image_size=224,
-            ),
-            training={"optimizer": {"learning_rate": {"peak": 0.001}, "weight_decay": 0.02}},
-        )
+        """Return a small CSP backbone, see `small_classifier`."""
+        return small_classifier(MultiLabel(num_classes=1))
 
     def check(self, dataset: Any) -> None:
         """Refuse a dataset whose labels are values.
@@ -109,12 +97,7 @@ class MultiLabelTask(Task):
             UserError: There are no labels, or they are values.
         """
         super().check(dataset)
-        if dataset.label_map is not None:
-            raise UserError(
-                f"the labels of {dataset.root} are values: {', '.join(dataset.label_map.names)}",
-                rule="labels 1, 0, or NaN for unknown, for each class",
-                fix=option("task", "regression"),
-            )
+        refuse_values(dataset, "labels 1, 0, or NaN for unknown, for each class")
 
     def transforms(
         self, images: int | None = None, epochs: int | None = None
@@ -143,10 +126,8 @@ class MultiLabelTask(Task):
 
         An image with an unknown label weighs 0.
         """
-        labels = np.stack([np.asarray(sample.labels, np.float32) for sample in y_true])
-        known, scores = ~np.isnan(labels), np.zeros_like(labels)
-        for row, found in zip(scores, y_pred, strict=True):
-            row[found.classes] = found.scores
+        labels, scores = labels_and_scores(y_true, y_pred)
+        known = ~np.isnan(labels)
         weights = np.asarray(known.all(axis=1), np.float32)
         return np.where(known, labels, 0), scores, weights
 
@@ -155,20 +136,10 @@ class MultiLabelTask(Task):
         sample = super().ground_truth(dataset, index)
         return replace(sample, labels=self.to_targets(sample, 0)["labels"])
 
-    def ground_truth_of(
-        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
-    ) -> Sample:
-        """Return the labels of the image."""
-        return Sample(ImageInfo(index, None, size), labels=target(targets, "labels")[row])
-
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Rank:
         """Return a function that ranks the classes that apply, best first."""
         refuse_iou(self, iou)
         return Rank(score_threshold=score or 0.0, keep_best=False)
-
-    def to_original(self, found: Ranking, placement: Placement, size: ImageSize) -> Ranking:
-        """Return the classes unchanged; they contain no pixels."""
-        return found
 
     def draw(self, image: np.ndarray, result: Any, class_map: ClassMap | None = None) -> np.ndarray:
         """List all classes that apply."""

@@ -9,20 +9,18 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from visiongarden.backbones import CSPDarknet
-from visiongarden.decoders import PassOn
 from visiongarden.errors import UserError
 from visiongarden.heads import Regression
 from visiongarden.metrics import Metric, RegressionErrors
-from visiongarden.models import Classifier
 from visiongarden.registry import register
-from visiongarden.samples import ImageInfo, Sample
+from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Parity, difference_of
 from visiongarden.tasks.prediction_files import PredictionFiles
-from visiongarden.tasks.task import Defaults, Task, model_fields, refuse_iou, refuse_score, target
+from visiongarden.tasks.task import Defaults, refuse_iou, refuse_score
+from visiongarden.tasks.whole_images import WholeImageTask, small_classifier
 from visiongarden.transforms import HSV, Transform
-from visiongarden.types import ClassMap, ImageSize, LabelMap, Placement, Values
+from visiongarden.types import ClassMap, ImageSize, LabelMap, Values
 
 
 class RegressionFiles(PredictionFiles):
@@ -54,7 +52,7 @@ class RegressionFiles(PredictionFiles):
 
 
 @register
-class RegressionTask(Task):
+class RegressionTask(WholeImageTask):
     """Regression: one or several values for each image, such as a steering angle.
 
     Attributes:
@@ -68,14 +66,12 @@ class RegressionTask(Task):
     """
 
     name = "regression"
-    model = Classifier
-    needs = ("labels",)
     outputs = ("values",)
     monitor = "R2"
     shown = ("R2", "MAE")
     title = "errors"
     row_name = "value"
-    needs_decoder = False
+    target_name = "values"
     data_fields: ClassVar[tuple[str, ...]] = ("names", "units", "means", "scales")
 
     value_names: tuple[str, ...] = ()
@@ -113,19 +109,9 @@ class RegressionTask(Task):
         return 0.9 if dataset.label_map is not None else 0.0
 
     def defaults(self) -> Defaults:
-        """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
-
-        They have 1.3 million parameters.
-        """
-        return Defaults(
-            model_fields(
-                CSPDarknet(levels=("p5",), depth=0.33, width=0.25),
-                PassOn(levels=("p5",)),
-                Regression(names=("value",), units=("",), means=(0.0,), scales=(1.0,)),
-                image_size=224,
-            ),
-            training={"optimizer": {"learning_rate": {"peak": 0.001}, "weight_decay": 0.02}},
-        )
+        """Return a small CSP backbone, see `small_classifier`."""
+        head = Regression(names=("value",), units=("",), means=(0.0,), scales=(1.0,))
+        return small_classifier(head)
 
     def head_fields(self, dataset: Any) -> dict[str, Any]:
         """Return names, units, means and standard deviations of the values of the images.
@@ -167,7 +153,7 @@ class RegressionTask(Task):
         return names
 
     def check(self, dataset: Any) -> None:
-        """Refuse a dataset whose labels are no named values, or have other units than the model.
+        """Refuse a dataset whose labels are classes, or whose units differ from those of the model.
 
         Raises:
             UserError: The labels are classes, or a unit differs.
@@ -219,12 +205,6 @@ class RegressionTask(Task):
         weights = np.asarray(known.all(axis=1), np.float32)
         return np.where(known, true, 0), found, weights
 
-    def ground_truth_of(
-        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
-    ) -> Sample:
-        """Return the values of the image."""
-        return Sample(ImageInfo(index, None, size), labels=target(targets, "values")[row])
-
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function from the decoded values to `Values`.
 
@@ -243,10 +223,6 @@ class RegressionTask(Task):
         units = found.label_map.units
         label_map = LabelMap(class_map.names, tuple(units[place] for place in places))
         return found.replace(values=found.values[places], label_map=label_map)
-
-    def to_original(self, found: Values, placement: Placement, size: ImageSize) -> Values:
-        """Return the values unchanged; they belong to the whole image."""
-        return found
 
     def prediction_files(
         self, class_map: ClassMap | None, threshold: float = 0.0

@@ -142,7 +142,7 @@ class SemanticSegmentationTask(Task):
     def prediction_files(
         self, class_map: ClassMap | None, threshold: float = 0.0
     ) -> SegmentationFiles:
-        """Return the collector of `segments.json` and the masks."""
+        """Return the writer of `segments.json` and the masks."""
         return SegmentationFiles(class_map, threshold)
 
     def difference(

@@ -452,7 +452,7 @@ class Task(Typed):
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
     ) -> dict[str, np.ndarray] | None:
-        """Return targets for `check` of a head; None: the task has no such targets.
+        """Return example targets for `check`, or None if the task defines none.
 
         Args:
             head: Head under test.

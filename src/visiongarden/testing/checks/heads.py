@@ -87,7 +87,7 @@ def decode(subject: Subject) -> Finding:
     try:
         found = decoding(_raw(subject), _context(subject, head))
     except Exception as error:
-        advice = "it is called as decoding(raw, context) and returns {name: tensor}"
+        advice = "implement __call__ as decoding(raw, context), which returns {name: tensor}"
         return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
     if wrong := _wrong_names(head, found):
         return failed(*wrong)
