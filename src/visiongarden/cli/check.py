@@ -11,7 +11,7 @@ import typer
 from visiongarden.cli import completion
 from visiongarden.cli.app import app
 from visiongarden.cli.failures import FINDINGS
-from visiongarden.cli.options import AsJson, Debug, Quiet, Verbose
+from visiongarden.cli.options import AsJson, Debug, Imports, Quiet, Verbose
 from visiongarden.cli.output import emit
 from visiongarden.cli.start import start
 from visiongarden.errors import UserError
@@ -42,6 +42,7 @@ def check(
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Skip this check.")] = None,
     as_json: AsJson = False,
+    imports: Imports = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
     debug: Debug = False,
@@ -67,7 +68,7 @@ def check(
             received=inputs,
             fix="--inputs '[2, 16, 24, 8]'",
         )
-    start(verbose=verbose)
+    start(imports, verbose=verbose)
     from visiongarden import testing
 
     reports = testing.check_module(

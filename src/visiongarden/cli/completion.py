@@ -9,11 +9,9 @@ from pathlib import Path
 
 import typer
 
-KINDS = ("layer", "block", "backbone", "decoder", "head", "project")
-LISTED = (
-    *KINDS[:-1],
-    *("transform", "reader", "writer", "task", "optimizer", "schedule", "callback", "metric"),
-)
+from visiongarden.kinds import KINDS
+
+CREATED = ("layer", "block", "backbone", "decoder", "head", "project")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""
@@ -33,8 +31,8 @@ def _of(values: tuple[str, ...]) -> Completion:
     return complete
 
 
-kinds = _of(KINDS)
-listed_kinds = _of(LISTED)
+kinds = _of(CREATED)
+listed_kinds = _of(tuple(KINDS))
 backends = _of(BACKENDS)
 invalid_boxes = _of(("error", "drop"))
 splits = _of(("train", "val", "test"))

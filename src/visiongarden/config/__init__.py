@@ -6,6 +6,7 @@ The package knows nothing about models and imports no backend.
 from visiongarden.config.files import reading_files, writing_files
 from visiongarden.config.keras_object import (
     KerasCallback,
+    KerasInitializer,
     KerasMetric,
     KerasObject,
     KerasOptimizer,
@@ -19,6 +20,7 @@ from visiongarden.config.yaml import dump_yaml, load_yaml, save_yaml
 __all__ = [
     "Concise",
     "KerasCallback",
+    "KerasInitializer",
     "KerasMetric",
     "KerasObject",
     "KerasOptimizer",

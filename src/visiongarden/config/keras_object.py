@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import Field, model_validator
 
-from visiongarden import registry
+from visiongarden import plugins, registry
 from visiongarden.config.keras_signature import Parameters, parameters_of
 from visiongarden.config.value import Value
 from visiongarden.errors import ConfigError, UserError, nearest
@@ -146,6 +146,9 @@ class KerasObject(Value):
         found = kinds.get(name) or registered.get(name)
         if found is not None:
             return found
+        provided = plugins.find(cls.kind, name)
+        if provided is not None:
+            return cls._provided(name, provided)
         module, colon, class_name = name.partition(":")
         if colon and module not in sys.modules:
             raise ConfigError(
@@ -167,7 +170,24 @@ class KerasObject(Value):
             f"unknown {cls.kind} {name!r}",
             rule="the name of a public class of Keras or of a registered class; import the module "
             "of your own (on the command line: --import MODULE)",
-            fix=nearest(name, kinds),
+            fix=nearest(name, [*kinds, *(plugin.name for plugin in plugins.of_kind(cls.kind))]),
+        )
+
+    @classmethod
+    def _provided(cls, name: str, found: Any) -> _Class:
+        """Return a class that a plugin provides.
+
+        Raises:
+            ConfigError: It is not a registered class of the kind.
+        """
+        if any(found is each for each in cls._registered().values()):
+            kind: _Class = found
+            return kind
+        raise ConfigError(
+            f"{cls.kind} {name!r} is not a registered class derived from {cls._base_name()}",
+            rule="the entry point of a package names a registered class",
+            received=f"{found!r:.80}",
+            fix=f"@vg.register\nclass {name.rpartition('>')[2]}({cls._base_name()}): ...",
         )
 
     @classmethod
@@ -366,6 +386,15 @@ class KerasCallback(KerasObject):
                 fix=f'vg.train("my_images", callbacks=[keras.callbacks.{name}(...)])',
             )
         return super().find(name)
+
+
+class KerasInitializer(KerasObject):
+    """Initializer of Keras, or a registered one, as plain data."""
+
+    kind: ClassVar[str] = "initializer"
+    modules: ClassVar[tuple[str, ...]] = ("keras.initializers",)
+    base: ClassVar[str | None] = "Initializer"
+    example: ClassVar[str] = "HeNormal"
 
 
 _NOT_NAMED = frozenset({"LambdaCallback", "LearningRateScheduler", "CallbackList", "RemoteMonitor"})

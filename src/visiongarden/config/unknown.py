@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from visiongarden.config.value import Value
 from visiongarden.errors import UserError
+from visiongarden.plugins import installed
 
 
 class Unknown(Value):
@@ -51,17 +52,30 @@ class Unknown(Value):
         Args:
             what: what it is, such as "the loss of the head AnchorFree".
         """
-        content = self.to_dict()
-        kind = content.get("type") if isinstance(content, Mapping) else None
-        package = str(kind).partition(">")[0] if ">" in str(kind) else None
+        # The loss may be known, and a part of it from another package.
+        keys = [key for key in _types(self.to_dict()) if not key.startswith("visiongarden>")]
+        module = next((plugin.module for plugin in installed() if plugin.key in keys), None)
+        if module is None and keys:
+            module = keys[0].partition(">")[0]
         return UserError(
             f"{what} is unknown, so the model cannot be trained",
             rule="the module of a custom class is imported before the file is opened",
             received=self.reason or self.text[:200],
-            fix=f"import {package}  # on the command line: --import {package}"
-            if package not in (None, "visiongarden")
+            fix=f"import {module}  # on the command line: --import {module}"
+            if module is not None
             else "vg.transfer(file, model)  # with a model that has a known value",
         )
 
     def __repr__(self) -> str:
         return f"Unknown({self.text})"
+
+
+def _types(value: Any) -> Iterator[str]:
+    """Yield the keys `package>Name` of a value and of the values in it."""
+    if isinstance(value, Mapping):
+        kind = value.get("type")
+        if isinstance(kind, str) and ">" in kind:
+            yield kind
+    inner = value.values() if isinstance(value, Mapping) else value
+    for each in inner if isinstance(value, Mapping | list) else ():
+        yield from _types(each)

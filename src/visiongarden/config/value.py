@@ -10,10 +10,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from visiongarden import registry
+from visiongarden import plugins, registry
 from visiongarden.config.explain import explain
 from visiongarden.config.files import is_writing_files
 from visiongarden.errors import ConfigError, nearest
+from visiongarden.kinds import kind_looked_up_in
 
 
 class Value(BaseModel):
@@ -99,47 +100,90 @@ class Typed(Value):
 
     @classmethod
     def find(cls, name: str) -> type[Self]:
-        """Return the registered subclass of a name, without importing any module.
+        """Return the registered subclass of a name.
 
-        A recipe or model file must not be able to run code by naming a module.
+        A recipe or model file must not be able to run code by naming a module. Only an installed
+        package that declares the class is imported, and only where the user gave the name, see
+        `visiongarden.plugins`.
 
         Args:
             name: short name, key `package>Name`, or `package.module:Name` of an imported module.
 
         Raises:
-            ConfigError: no subclass has this name. The message lists the nearest names, or the
-                import that is missing.
+            ConfigError: no subclass has this name, or several have it. The message lists the
+                nearest names, or the import that is missing.
         """
-        kinds = cls.kinds()
-        by_key = {key: r.cls for key, r in registry.registered(cls).items()}
-        for classes in (kinds, by_key):
-            if name in classes:
-                return classes[name]
-        module, colon, class_name = name.partition(":")
-        if colon and module in sys.modules:
-            for found in by_key.values():
-                if (found.__module__, found.__name__) == (module, class_name):
-                    return found
+        found = cls._registered_as(name)
+        if found is not None:
+            return found
+        kind = kind_looked_up_in(cls)
+        provided = None if kind is None else plugins.find(kind.name, name)
+        if provided is not None:
+            return cls._provided(name, provided)
+        module, colon, _ = name.partition(":")
         if colon:
             raise ConfigError(
                 f"{cls.__name__} {name!r} is not registered",
                 rule="its module must be imported first; loading a file never imports modules",
                 fix=f"import {module} (on the command line: --import {module})",
             )
+        more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
         raise ConfigError(
             f"unknown {cls.__name__} {name!r}",
             rule="the name of a registered class; import the module of your own "
             "(on the command line: --import MODULE)",
-            fix=nearest(name.rpartition(">")[2], kinds),
+            fix=nearest(name.rpartition(">")[2], [*cls.kinds(), *more]),
+        )
+
+    @classmethod
+    def _registered_as(cls, name: str) -> type[Self] | None:
+        """Return the registered subclass of a name, or None.
+
+        Raises:
+            ConfigError: Several packages have a class of this short name.
+        """
+        by_key = {key: entry.cls for key, entry in registry.registered(cls).items()}
+        if name in by_key:
+            return by_key[name]
+        module, colon, class_name = name.partition(":")
+        if colon:
+            # Of an imported module; a module may also export a class of another one.
+            value = vars(sys.modules[module]).get(class_name) if module in sys.modules else None
+            return next((found for found in by_key.values() if found is value), None)
+        keys = [key for key in by_key if key.partition(">")[2] == name]
+        if keys:
+            _refuse_ambiguous(cls, name, keys)
+            return by_key[keys[0]]
+        return None
+
+    @classmethod
+    def _provided(cls, name: str, found: Any) -> type[Self]:
+        """Return a class that a plugin provides.
+
+        Raises:
+            ConfigError: It is not a registered subclass.
+        """
+        if any(found is entry.cls for entry in registry.registered(cls).values()):
+            kind: type[Self] = found
+            return kind
+        raise ConfigError(
+            f"{cls.__name__} {name!r} is not a registered class derived from {cls.__name__}",
+            rule="the entry point of a package names a registered class",
+            received=f"{found!r:.80}",
+            fix=f"@vg.register\nclass {name.rpartition('>')[2]}({cls.__name__}): ...",
         )
 
     def _type_name(self) -> str:
         if is_writing_files() and (key := registry.key_of(type(self))):
             return key
         # Looked up among all `Typed` classes, so that a short name has one meaning in every field.
-        return next(
+        name = next(
             (n for n, kind in Typed.kinds().items() if kind is type(self)), type(self).__name__
         )
+        key = registry.key_of(type(self))
+        if key and key != name and _rivals(type(self), name, [key]):
+            return key
+        return name
 
     @model_validator(mode="wrap")
     @classmethod
@@ -160,6 +204,37 @@ class Typed(Value):
             # Pydantic prefixes the path of this field to those in a ValidationError raised here.
             return handler(fields) if kind is cls else kind.model_validate(fields)
         return handler(data)
+
+
+def _refuse_ambiguous(cls: type, name: str, keys: list[str]) -> None:
+    """Raise an error if several packages have a class of this short name.
+
+    Raises:
+        ConfigError: Several classes are registered, or the package of the only one and another one
+            that is installed both provide it.
+    """
+    rivals = _rivals(cls, name, keys)
+    if rivals:
+        raise plugins.ambiguous(str(_kind_name(cls)), name, rivals)
+
+
+def _rivals(cls: type, name: str, keys: list[str]) -> list[str]:
+    """Return the keys of the classes that share a short name; empty if it is not ambiguous.
+
+    A class of visiongarden or of a module of the user is preferred to those of packages that are
+    installed but not imported, so that installing a package changes the meaning of no name.
+    """
+    if len(keys) > 1:
+        return keys
+    if keys[0].startswith("visiongarden>"):
+        return []
+    provided = {plugin.key for plugin in plugins.providing(_kind_name(cls), name)}
+    return sorted(provided) if keys[0] in provided and len(provided) > 1 else []
+
+
+def _kind_name(cls: type) -> str:
+    kind = kind_looked_up_in(cls)
+    return cls.__name__ if kind is None else kind.name
 
 
 class Concise(Typed):

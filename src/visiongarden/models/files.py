@@ -8,7 +8,9 @@ path, each layer with its arguments, and a digest of the source of each custom c
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import sys
 import tempfile
 import threading
 import zipfile
@@ -41,6 +43,7 @@ from visiongarden.models.serializable import (
     registered_class,
     required_key,
 )
+from visiongarden.plugins import imported_by_name, package_of
 from visiongarden.registry import registered
 from visiongarden.storage import atomic_path, parse_json
 
@@ -104,7 +107,8 @@ def _open(path: Path, compiled: bool) -> Any:
     if not path.is_file():
         raise ModelFileError(f"there is no model file {path}", fix="check the path")
     try:
-        with zipfile.ZipFile(path) as archive, gc_paused():
+        # Also where a recipe names the file, whose own names may import packages.
+        with zipfile.ZipFile(path) as archive, gc_paused(), imported_by_name(allowed=False):
             config = _read_json(path, archive, _CONFIG)
             manifest = _read_json(path, archive, MANIFEST)
             cls = _model_class(path, config)
@@ -355,11 +359,27 @@ def _registered(config: Mapping[str, Any], kind: type) -> Any:
     found = registered_class(key, kind)
     if found is not None:
         return found
+    module = config.get("module")
     raise ModelFileError(
         f"the file needs the {kind.__name__.lower()} {key!r}, which is not registered",
         rule="loading imports nothing; import the module that registers the class first",
-        fix=_registration(key, config.get("module"), kind),
+        received=_provider(module),
+        fix=_registration(key, module, kind),
     )
+
+
+def _provider(module: Any) -> str | None:
+    """Name the installed package that contains a module of the user, without importing it."""
+    steps = module.split(".") if isinstance(module, str) else []
+    own = ("visiongarden", "__main__", "builtins")
+    if not steps or steps[0] in own or not all(step.isidentifier() for step in steps):
+        return None
+    package = package_of(module)
+    if package is not None:
+        return f"the installed package {package} has the module {module}, which is not imported"
+    if steps[0] not in sys.modules and importlib.util.find_spec(steps[0]) is None:
+        return f"no installed package has the module {module}"
+    return None
 
 
 def _registration(key: str, module: Any, kind: type) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from visiongarden import plugins
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.data.channels import layout_in
@@ -71,7 +72,18 @@ def resolve(
         >>> resolve(fields, overrides=["training.epochs=50"]).training.epochs
         50
     """
-    fields = _fields(source)
+    # The user gave all names: those in the recipe, and the overrides.
+    with plugins.imported_by_name():
+        return _resolved(_fields(source), reader, invalid_boxes, overrides, task)
+
+
+def _resolved(
+    fields: dict[str, Any],
+    reader: Any,
+    invalid_boxes: str | None,
+    overrides: Sequence[str],
+    task: str | None,
+) -> Recipe:
     changes = [] if task is None else [f"task={task}"]
     changes += overrides
     given = {"reader": reader, "invalid_boxes": invalid_boxes}

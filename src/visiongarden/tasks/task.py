@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from visiongarden import registry
+from visiongarden import plugins, registry
 from visiongarden.config import Typed
 from visiongarden.data import Loader
 from visiongarden.data.loader import Resize
@@ -135,13 +135,13 @@ class Task(Typed):
         if name in by_name:
             found: type[Self] = by_name[name]
             return found
-        if name in cls.kinds() or ">" in name or ":" in name:
+        if name in cls.kinds() or plugins.providing("task", name) or ">" in name or ":" in name:
             return super().find(name)
         raise ConfigError(
             f"unknown task {name!r}",
             rule="the name of a registered task; import the module of your own "
             "(on the command line: --import MODULE)",
-            fix=nearest(name, by_name),
+            fix=nearest(name, [*by_name, *(plugin.name for plugin in plugins.of_kind("task"))]),
         )
 
     @classmethod

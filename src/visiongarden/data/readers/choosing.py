@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from visiongarden import plugins
 from visiongarden.data.file_names import listed_once
 from visiongarden.data.readers import other_tools
 from visiongarden.data.readers.errors import unreadable
@@ -15,6 +16,8 @@ from visiongarden.errors import DataError, UserError, nearest, option
 from visiongarden.storage.place import Place, place
 
 AUTO = "auto"
+
+_LISTED = 5
 
 PLAUSIBLE = 0.5
 """Score of a plausible guess: labels of an unsupported tool would fit as well."""
@@ -31,7 +34,8 @@ def opened(path: str | Path, reader: Any = AUTO) -> tuple[Place, Reader]:
         DataError: The path does not exist, or its format cannot be determined.
         UserError: The reader does not exist, or a field of it is not valid.
     """
-    chosen = None if reader == AUTO else reader_of(reader)
+    with plugins.imported_by_name():
+        chosen = None if reader == AUTO else reader_of(reader)
     if not Path(path).exists():
         if chosen is not None and chosen.takes_name:
             return Path(path), chosen
@@ -65,7 +69,8 @@ def reader_of(reader: Any) -> Reader:
         raise UserError(
             "reader has no type", rule="the name of a reader", fix=option("reader", "COCO")
         )
-    if name not in Reader.kinds() and ">" not in name and ":" not in name:
+    known = name in Reader.kinds() or bool(plugins.providing("reader", name))
+    if not known and ">" not in name and ":" not in name:
         raise UserError(
             f"unknown reader {name!r}",
             rule="the name of a registered reader; import the module of your own "
@@ -77,8 +82,8 @@ def reader_of(reader: Any) -> Reader:
 
 def _nearest(name: str) -> str:
     """Return the names of readers that are similar to a name, whatever its case."""
-    kinds = Reader.kinds()
-    folded = {kind.lower(): kind for kind in kinds}
+    names = [*Reader.kinds(), *(plugin.name for plugin in plugins.of_kind("reader"))]
+    folded = {kind.lower(): kind for kind in names}
     if name.lower() in folded:
         return option("reader", folded[name.lower()])
     hint = nearest(name.lower(), folded)
@@ -141,8 +146,18 @@ def _guess(root: Place) -> Reader:
         received=f"it looks like {_listed(best) or 'none of these formats'}",
         fix=" or ".join(option("reader", name) for name in names)
         or f"{option('reader', 'Images')} for images without annotations, or import the module of "
-        "your own reader (on the command line: --import MODULE)",
+        f"your own reader (on the command line: --import MODULE){_of_packages()}",
     )
+
+
+def _of_packages() -> str:
+    """Name the readers of packages that are not imported, because a dataset imports nothing."""
+    found = [
+        f"{option('reader', plugin.name)} of {plugin.package}"
+        for plugin in plugins.of_kind("reader")
+        if plugin.name not in Reader.kinds()
+    ]
+    return f", or {', '.join(found[:_LISTED])}" if found else ""
 
 
 def _is_doubtful(best: Mapping[str, float]) -> bool:

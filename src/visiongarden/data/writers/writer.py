@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from visiongarden import plugins
 from visiongarden.config import Typed
 from visiongarden.errors import UserError, nearest
 from visiongarden.samples.annotations import Annotations
@@ -70,9 +71,21 @@ def writer_of(format: str) -> Writer:
     """Return the writer of a format, with the default values of its fields.
 
     Raises:
-        UserError: No registered writer has the format.
+        UserError: No registered writer and no installed package has the format.
     """
     kinds = formats()
     if format not in kinds:
-        raise UserError(f"unknown format {format!r}", fix=nearest(format, kinds))
+        with plugins.imported_by_name():
+            found = plugins.find("writer", format)
+        kinds = formats()
+        if found is None:
+            names = [*kinds, *(plugin.name for plugin in plugins.of_kind("writer"))]
+            raise UserError(f"unknown format {format!r}", fix=nearest(format, names))
+    if format not in kinds:
+        raise UserError(
+            f"the format {format!r} is not that of a registered writer",
+            rule="the entry point of a package names the format of the writer",
+            received=f"{found!r:.80}",
+            fix=f'format: ClassVar[str] = "{format}"',
+        )
     return kinds[format]()
