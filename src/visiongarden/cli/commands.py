@@ -60,6 +60,10 @@ def train(
     output: Annotated[
         Path | None, typer.Option(help="Folder of the run. Defaults to a new one in runs/.")
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Weights to start from: a run, a model file or a checkpoint."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped run.")] = False,
     accept_changes: Annotated[
         bool,
@@ -86,6 +90,7 @@ def train(
         reader=reader,
         task=task,
         invalid_boxes=invalid_boxes,
+        weights=weights,
     )
     emit(result, as_json)
 

@@ -13,13 +13,16 @@ from visiongarden.errors import ConfigError, UserError
 from visiongarden.recipes.recipe import Recipe
 
 
-def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
+def preprocessing_for(
+    recipe: Recipe, *splits: Any, of_weights: Preprocessing | None = None
+) -> Preprocessing:
     """Return the preprocessing of a run, and check that all its images suit it.
 
     Args:
-        recipe: The recipe. Its own preprocessing comes first, then that of the backbone, then one
-            that scales the training images to 0 to 1.
+        recipe: The recipe. Its own preprocessing comes first, then that of the backbone, that of
+            the pretrained weights, and one that scales the training images to 0 to 1.
         *splits: Datasets of the run, the training split first.
+        of_weights: Preprocessing of the model that the pretrained weights belong to.
 
     Raises:
         DataError: The images of a dataset have different channels.
@@ -34,7 +37,7 @@ def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
             fix="data.value_range=null",
         )
     layouts = [layout_in(split) for split in splits]
-    chosen = recipe.model.preprocessing or _derived(recipe, layouts[0])
+    chosen = recipe.model.preprocessing or _derived(recipe, layouts[0], of_weights)
     for transform in recipe.transforms:
         if transform.rgb_only and layouts[0] not in (None, RGB):
             raise UserError(
@@ -43,7 +46,7 @@ def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
                 received=str(layouts[0]),
                 fix=f"remove {type(transform).__name__} from the transforms",
             )
-    needed = recipe.model.backbone.preprocessing
+    needed = recipe.model.backbone.preprocessing or of_weights
 
     def fix(layout: Layout) -> str:
         suits = needed.for_layout(layout) if needed else Preprocessing.for_images(layout)
@@ -61,9 +64,11 @@ def preprocessing_for(recipe: Recipe, *splits: Any) -> Preprocessing:
     return chosen
 
 
-def _derived(recipe: Recipe, layout: Layout | None) -> Preprocessing:
+def _derived(
+    recipe: Recipe, layout: Layout | None, of_weights: Preprocessing | None
+) -> Preprocessing:
     """Return the preprocessing that the backbone's weights need, or that of the images."""
-    needed = recipe.model.backbone.preprocessing
+    needed = recipe.model.backbone.preprocessing or of_weights
     if layout is None or (needed is not None and layout.channels != needed.channels):
         return needed or Preprocessing()
     value_range = _value_range(recipe, layout)

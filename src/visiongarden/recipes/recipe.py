@@ -19,6 +19,7 @@ from visiongarden.heads import CombinedHeads
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
 from visiongarden.recipes.evaluation_settings import Evaluation
+from visiongarden.recipes.initial_weights import InitialWeights, initial_weights
 from visiongarden.tasks import DetectionTask, Task, find
 from visiongarden.training import Training
 from visiongarden.transforms import Transform
@@ -38,6 +39,8 @@ class Model(Value):
         image_size: (height, width) in pixels, or one number for both.
         preprocessing: Channels, type, scale, mean and std of the images, see `Preprocessing`; by
             default what the weights of the backbone need, else that of the training images.
+        weights: Pretrained weights that training starts from: the folder of a run, a model file or
+            a checkpoint, or the fields of `InitialWeights`.
     """
 
     backbone: Backbone
@@ -47,6 +50,12 @@ class Model(Value):
     loss_weights: dict[str, float] | None = None
     image_size: ImageSize = (320, 320)
     preprocessing: Preprocessing | None = None
+    weights: InitialWeights | None = None
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _path_or_fields(cls, weights: Any) -> Any:
+        return initial_weights(weights)
 
     @model_validator(mode="before")
     @classmethod

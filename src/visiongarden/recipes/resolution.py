@@ -20,6 +20,7 @@ from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.heads import CombinedHeads
 from visiongarden.parts import Head
 from visiongarden.recipes.defaults import with_default_training
+from visiongarden.recipes.initial_weights import initial_weights
 from visiongarden.recipes.length import LENGTH, default_length
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
 from visiongarden.tasks import (
@@ -39,6 +40,7 @@ def resolve(
     invalid_boxes: str | None = None,
     overrides: Sequence[str] = (),
     task: str | None = None,
+    weights: str | Path | None = None,
 ) -> Recipe:
     """Return the complete recipe for a dataset or a recipe file, with overrides applied.
 
@@ -55,6 +57,7 @@ def resolve(
         invalid_boxes: "error" or "drop"; overrides the recipe.
         overrides: Overrides such as "training.epochs=50" or "model.decoder.channels=96".
         task: Name of the task; overrides the recipe.
+        weights: Pretrained weights to start from; overrides `model.weights.source`.
 
     Returns:
         The recipe, with every default filled in.
@@ -92,9 +95,9 @@ def _resolved(
         fields["data"] = _with_options(fields.get("data", {}), given)
     # In this order: a card provides fields that other overrides change, and the task, which a few
     # overrides decide, provides the defaults that all others change.
-    cards = [change for change in changes if change.startswith("model.card=")]
-    changes = [change for change in changes if change not in cards]
-    fields = with_card(apply_overrides(fields, cards))
+    first = [c for c in changes if c.startswith(("model.card=", "model.weights="))]
+    changes = [change for change in changes if change not in first]
+    fields = _with_weights(with_card(apply_overrides(fields, first)), weights)
     name = task_name(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
     defaults = _defaults(name, fields.get("model"))
     model = fields.get("model", {})
@@ -117,6 +120,17 @@ def _resolved(
     recipe = Recipe.from_dict(fields)
     recipe.model.check()
     return recipe
+
+
+def _with_weights(fields: dict[str, Any], source: str | Path | None) -> dict[str, Any]:
+    """Write `model.weights` with its fields, which overrides may change."""
+    model = fields.get("model", {})
+    if not isinstance(model, Mapping) or (source is None and model.get("weights") is None):
+        return fields
+    given = initial_weights(model.get("weights"))
+    if source is not None:
+        given = {**(given if isinstance(given, Mapping) else {}), "source": str(source)}
+    return fields | {"model": {**model, "weights": given}}
 
 
 def _defaults(name: str, model: Any) -> Defaults:

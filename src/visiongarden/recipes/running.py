@@ -22,6 +22,7 @@ from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
+from visiongarden.recipes.initial_weights import Start, start_of
 from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
@@ -66,11 +67,13 @@ def train(
     reader: Any = None,
     task: str | None = None,
     invalid_boxes: str | None = None,
+    weights: str | Path | None = None,
 ) -> TrainingResult:
     """Train a model on a dataset or from a recipe, and evaluate the best model.
 
     The folder receives `recipe.yaml` and `environment.json`, `best.keras` and `last.keras`,
-    `history.json`, `resume.npz`, `curves.png`, and TensorBoard events.
+    `history.json`, `resume.npz`, `curves.png`, and TensorBoard events; and `weights.json`, the
+    report of the transfer, if it starts from pretrained weights.
 
     Args:
         recipe: A `Recipe`, a recipe file (.yaml), the dict of a recipe, or a dataset: see
@@ -86,6 +89,8 @@ def train(
         reader: Reader of the dataset, as in `vg.read`; overrides the recipe.
         task: Name of the task; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
+        weights: Pretrained weights to start from, the folder of a run, a model file or a
+            checkpoint; overrides `model.weights.source` of the recipe.
 
     Returns:
         The files of the run, the metrics of the best model, and the history.
@@ -95,7 +100,8 @@ def train(
         ConfigError: A field of the recipe is not valid.
         ContractError: The parts do not fit each other or the number of classes.
         UserError: The folder holds a different run or none to resume, in which case no file was
-            changed; or the model cannot be trained at the image sizes of `training.multi_scale`.
+            changed; the model cannot be trained at the image sizes of `training.multi_scale`; or
+            less than `model.weights.min_coverage` of the backbone would be loaded.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN.
         KeyboardInterrupt: Training was interrupted with Ctrl-C; all that `resume` needs is written.
@@ -111,8 +117,13 @@ def train(
             rule="only a resumed run can accept changes",
             fix=option("resume", True),
         )
-    recipe = _complete(recipe, overrides, reader, task, invalid_boxes)
+    recipe = _complete(recipe, overrides, reader, task, invalid_boxes, weights)
     callbacks = _checked_callbacks(recipe, callbacks)
+    base = Path("runs") / _name(recipe)
+    resumed = resumed_folder(base, output) if resume else None
+    start = start_of(
+        recipe.model.weights, None if resumed is None or is_unfinished(resumed) else resumed
+    )
     kind = recipe.kind
     train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
     _check_same_classes(kind, train_set, val_set)
@@ -122,7 +133,9 @@ def train(
     check(val_set, prints=prints)
     seed_everything(recipe.training.seed)
     with spelled(partial(as_override, "train")):
-        preprocessing = preprocessing_for(recipe, train_set, val_set)
+        preprocessing = preprocessing_for(
+            recipe, train_set, val_set, of_weights=start.preprocessing
+        )
     model = recipe.build(
         class_map=kind.class_map(train_set),
         dtype=recipe.training.precision,
@@ -135,16 +148,19 @@ def train(
     check_sizes(model, loader)
     selected = selection(recipe.evaluation, kind, model, val_set)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
-    base = Path("runs") / _name(recipe)
-    folder = resumed_folder(base, output) if resume else new_folder(base, output)
+    start = start.load_into(model)
+    folder = resumed or new_folder(base, output)
     with locked(folder):
         # Only under the lock: a draft in the folder may belong to a running process.
         remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
         _log_summary(recipe, model, train_set, val_set, folder, leaks)
+        if start.report is not None:
+            LOGGER.info(f"pretrained weights: {start.report}")
         resume = resume and not _starts_over(folder)
         history = _fit(
             recipe,
+            start,
             model,
             loader,
             folder,
@@ -167,6 +183,7 @@ def _complete(
     reader: Any,
     task: str | None,
     invalid_boxes: str | None,
+    weights: str | Path | None,
 ) -> Recipe:
     for override in overrides:
         if not isinstance(override, str):
@@ -178,7 +195,7 @@ def _complete(
                 if isinstance(override, Path)
                 else '"training.epochs=50"',
             )
-    options = (reader, invalid_boxes, overrides, task)
+    options = (reader, invalid_boxes, overrides, task, weights)
     if isinstance(recipe, Recipe) and not any(options):
         return recipe
     return resolve(recipe, *options)
@@ -231,6 +248,7 @@ def _starts_over(folder: Path) -> bool:
 
 def _fit(
     recipe: Recipe,
+    start: Start,
     model: Joined,
     loader: Any,
     folder: Path,
@@ -242,7 +260,11 @@ def _fit(
 ) -> list[dict[str, float]]:
     """Run `fit`; errors that end it early name the command that continues the run."""
     fields = recipe.to_dict()
+    identity = {name: fields[name] for name in ("data", "transforms", "evaluation")}
+    if recipe.model.weights is not None:
+        identity["weights"] = fields["model"]["weights"]
     if not resume:
+        start.save(folder)
         describe(folder, recipe)
     try:
         return fit(
@@ -253,7 +275,7 @@ def _fit(
             recipe.training.replace(callbacks=()),
             make_validator(val_set, metrics=selected.metrics, names=selected.names),
             resume=resume,
-            identity={name: fields[name] for name in ("data", "transforms", "evaluation")},
+            identity=identity,
             monitor=(selected.monitor, selected.mode),
             callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
@@ -329,7 +351,7 @@ def _log_summary(
     ):
         LOGGER.info(line)
     for warning in (
-        warn_of_few_steps(recipe.training, len(train_set)),
+        _length_warning(recipe, len(train_set)),
         _leak_warning(recipe, leaks, len(val_set)),
         *_warnings(task, val_set, depth),
         *(f"dropped: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
@@ -347,6 +369,12 @@ def _check_same_classes(task: Task, train_set: Any, val_set: Any) -> None:
             rule=f"{train_set.split}: {', '.join(train_names)}",
             received=f"{val_set.split}: {', '.join(val_names)}",
         )
+
+
+def _length_warning(recipe: Recipe, images: int) -> str | None:
+    # Few steps can be enough for pretrained weights.
+    is_pretrained = recipe.model.weights is not None
+    return None if is_pretrained else warn_of_few_steps(recipe.training, images)
 
 
 def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int) -> str | None:

@@ -129,7 +129,15 @@ class TransferReport:
         The head is excluded because its size depends on the number of classes, which usually
         differs. For a target that is not made of parts, this is `share_of_target`.
         """
-        return self._share_of(BODY) if self.parts else self.share_of_target
+        return self.share_of_parts(BODY)
+
+    def share_of_parts(self, parts: tuple[str, ...]) -> float:
+        """Return the fraction of copied parameters of some parts, 0 to 1.
+
+        Args:
+            parts: Names of parts; a target that is not made of parts counts as a whole.
+        """
+        return self._share_of(parts) if self.parts else self.share_of_target
 
     def _share_of(self, parts: tuple[str, ...]) -> float:
         copied, lost = self._within(parts)

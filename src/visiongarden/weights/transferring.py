@@ -97,9 +97,40 @@ def transfer(
         )
     output = None if output is None else _model_path(output)
     target = _opened(model, output)
+    report = copy_weights(source, target, rename, only, min_coverage, layout, class_rows)
+    if output is not None:
+        target.save(output)
+    return report
+
+
+def copy_weights(
+    source: Any,
+    target: Any,
+    rename: Rename | None = None,
+    only: str | Iterable[str] | None = None,
+    min_coverage: float = 0.9,
+    layout: str = "auto",
+    class_rows: str = "name",
+    counted: tuple[str, ...] = BODY,
+) -> TransferReport:
+    """Copy weights into a built model as `transfer` does.
+
+    Args:
+        source: As in `transfer`.
+        target: The built model or layer.
+        rename: As in `transfer`.
+        only: As in `transfer`.
+        min_coverage: As in `transfer`, of the parts that `counted` names.
+        layout: As in `transfer`.
+        class_rows: As in `transfer`.
+        counted: Parts whose parameters must be copied, for a target that is made of parts.
+
+    Raises:
+        UserError: As in `transfer`; the target is unchanged then.
+    """
     with open_source(source, layout) as opened:
         matched = match(opened, target, rename, class_rows, only)
-        _check_coverage(matched, min_coverage)
+        _check_coverage(matched, min_coverage, counted)
         check_same_values(opened, target, matched.report.paths)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
@@ -107,8 +138,6 @@ def transfer(
             _check_overflow(pair)
         for pair in matched.pairs:
             pair.owned.variable.assign(_values(pair))
-    if output is not None:
-        target.save(output)
     return matched.report
 
 
@@ -167,12 +196,12 @@ def _check_overflow(pair: Pair) -> None:
         )
 
 
-def _check_coverage(matched: Match, min_coverage: float) -> None:
+def _check_coverage(matched: Match, min_coverage: float, counted: tuple[str, ...]) -> None:
     report = matched.report
-    share = report.coverage
+    share = report.share_of_parts(counted)
     if share >= min_coverage and report.paths:
         return
-    counts = BODY if report.parts and report.paths else ()
+    counts = counted if report.parts and report.paths else ()
     missing = [
         (m.parameters, m.path, f"{m.path} ({m.received}, expected {m.wanted})")
         for m in report.differs
@@ -183,17 +212,17 @@ def _check_coverage(matched: Match, min_coverage: float) -> None:
     unused = [weight.path for weight in report.only_in_source]
     others = f"; only in the source: {', '.join(unused[:3])}" if unused else ""
     more = f" and {len(missing) - 3} more" if missing[3:] else ""
-    what = "backbone and decoder" if counts else "parameters"
+    what = " and ".join(counts) or "parameters"
     raise UserError(
         f"only {share:.1%} of {report.target}'s {what} "
         f"would be copied from {report.source}; nothing was changed",
         rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
         received=f"missing: {', '.join(largest)}{more}{others}",
-        fix=_fix(matched),
+        fix=_fix(matched, share),
     )
 
 
-def _fix(matched: Match) -> str:
+def _fix(matched: Match, share: float) -> str:
     rename = proposed(matched.only_in_source, matched.only_in_target)
     if rename:
         return _rename(rename)
@@ -204,8 +233,7 @@ def _fix(matched: Match) -> str:
         )
     if not matched.report.paths:
         return f"rename the weights, for example {_rename({'model.0': 'backbone/stem'})}"
-    share = np.floor(matched.report.coverage * 100) / 100
-    return option("min_coverage", float(share))
+    return option("min_coverage", float(np.floor(share * 100) / 100))
 
 
 def _rename(rules: Mapping[str, str]) -> str:

@@ -1,0 +1,173 @@
+"""`InitialWeights`: the pretrained weights that a run starts from."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from visiongarden.config import Value
+from visiongarden.data import Preprocessing
+from visiongarden.errors import UserError, option, spelled
+from visiongarden.models import Joined
+from visiongarden.storage import atomic_write, parse_json
+from visiongarden.weights import TransferReport
+from visiongarden.weights.sources import open_source
+from visiongarden.weights.transferring import copy_weights
+
+BEST = "best.keras"
+REPORT = "weights.json"
+_MAX_REPORT = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from, if it starts from pretrained weights.
+
+    Attributes:
+        weights: The weights; None starts from random ones.
+        preprocessing: Preprocessing of the model that the weights belong to, if the file names it.
+        report: Report of the transfer; None before it, and in a run that is resumed.
+    """
+
+    weights: InitialWeights | None = None
+    preprocessing: Preprocessing | None = None
+    report: TransferReport | None = None
+
+    def load_into(self, model: Joined) -> Start:
+        """Copy the weights into a new model; return what `save` writes."""
+        if self.weights is None:
+            return self
+        return replace(self, report=self.weights.load_into(model))
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Paths of the weights that were loaded."""
+        return () if self.report is None else self.report.paths
+
+    def save(self, folder: Path) -> None:
+        """Write the report into the folder of a run."""
+        if self.report is not None:
+            values = None if self.preprocessing is None else self.preprocessing.to_dict()
+            fields = {"preprocessing": values, "report": self.report.to_dict()}
+            atomic_write(folder / REPORT, json.dumps(fields, indent=1))
+
+
+def start_of(weights: InitialWeights | None, resumed: Path | None) -> Start:
+    """Return what a run starts from.
+
+    A resumed run has its weights in its checkpoint, and may outlive the file that it started from.
+
+    Args:
+        weights: The field `model.weights` of the recipe.
+        resumed: Folder of the run, if it is resumed.
+
+    Raises:
+        UserError: The source of the weights cannot be opened.
+    """
+    if weights is None:
+        return Start()
+    if resumed is None:
+        return Start(weights, weights.preprocessing())
+    path = resumed / REPORT
+    if not path.is_file() or path.stat().st_size > _MAX_REPORT:
+        return Start()
+    saved = parse_json(path.read_bytes(), path, UserError).get("preprocessing")
+    return Start(preprocessing=saved and Preprocessing.from_dict(saved))
+
+
+class InitialWeights(Value):
+    """Pretrained weights that a run starts from, copied by path as `vg.transfer` does.
+
+    Attributes:
+        source: Folder of a run, whose best model is used, a model file (.keras), or a checkpoint of
+            another library.
+        rules: Rules from the names of the source to the paths of the model, such as
+            `{"model.0": "backbone/stem"}`; "auto" needs none where the names agree.
+        min_coverage: Smallest fraction of the parameters of the backbone that must be loaded, of
+            those that `only` selects.
+        only: Patterns of the paths to load, such as ["backbone/**"]; `*` matches within one
+            segment, `**` one or more segments. None: all.
+        class_rows: "name" to match rows of class outputs by class name, or "position".
+    """
+
+    source: Path
+    rules: dict[str, str] | Literal["auto"] = "auto"
+    min_coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
+    only: tuple[str, ...] | None = None
+    class_rows: Literal["name", "position"] = "name"
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _one_or_several(cls, only: Any) -> Any:
+        return (only,) if isinstance(only, str) else only
+
+    @property
+    def file(self) -> Path:
+        """The file that contains the weights.
+
+        Raises:
+            UserError: The source does not exist, or is the folder of a run without a model.
+        """
+        path = self.source
+        if path.is_dir():
+            if not (path / BEST).is_file():
+                raise UserError(
+                    f"{path} contains no {BEST}",
+                    rule="the folder of a run that has completed an epoch, or a file of weights",
+                    fix=option("source", "runs/other"),
+                )
+            return path / BEST
+        if not path.is_file():
+            raise UserError(
+                f"there are no weights {path}",
+                rule="the folder of a run, a model file (.keras) or a checkpoint",
+                fix=option("source", f"runs/other/{BEST}"),
+            )
+        return path
+
+    def preprocessing(self) -> Preprocessing | None:
+        """Return the preprocessing of the model that the weights belong to, if the file names it.
+
+        Raises:
+            UserError: The source cannot be opened.
+        """
+        with spelled(as_override), open_source(self.file) as opened:
+            return opened.preprocessing
+
+    def load_into(self, model: Joined) -> TransferReport:
+        """Copy the weights into a new model, and return the report.
+
+        Raises:
+            UserError: The source cannot be opened or is damaged, a pattern matches nothing, or less
+                than `min_coverage` of the backbone would be loaded. The model is unchanged then.
+        """
+        with spelled(as_override):
+            return copy_weights(
+                self.file,
+                model,
+                rename=None if self.rules == "auto" else self.rules,
+                only=self.only,
+                min_coverage=self.min_coverage,
+                class_rows=self.class_rows,
+                counted=("backbone",),
+            )
+
+
+def initial_weights(given: Any) -> Any:
+    """Return the field `model.weights` with its fields: a path alone is the source."""
+    return {"source": str(given)} if isinstance(given, str | Path) else given
+
+
+def as_override(name: str, value: Any) -> str:
+    """Spell an argument of `transfer` as an override, which works in Python and for `train`."""
+    field = f"model.weights.{'rules' if name == 'rename' else name}"
+    if value is None:
+        return field
+    text = json.dumps(value) if isinstance(value, Mapping | list | tuple) else str(value)
+    return f"{field}={shlex.quote(text)}"
