@@ -114,6 +114,19 @@ def stride_of(level: str) -> int:
     return int(2 ** int(level[1:]))
 
 
+def map_size(image_size: ImageSize, stride: int) -> tuple[int, int]:
+    """Return (rows, columns) of the feature map of a stride, rounded up.
+
+    Sizes are usually multiples of the stride. The levels that a decoder adds beyond the backbone's
+    are halved by strided convolutions, which round up: p6 of 320 pixels has 5 cells, and p7 has 3.
+
+    Args:
+        image_size: (height, width) in pixels.
+        stride: distance of two cells in pixels.
+    """
+    return -(-image_size[0] // stride), -(-image_size[1] // stride)
+
+
 @dataclass(frozen=True)
 class LevelSpec:
     """Size of one feature map.

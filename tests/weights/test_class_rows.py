@@ -148,3 +148,26 @@ def test_the_same_names_in_the_same_order_need_no_note():
     assert transfer(source, target, min_coverage=1.0).classes == ""
     with pytest.raises(UserError, match="unknown value 'number' of class_rows"):
         transfer(source, target, class_rows="number")
+
+
+def test_rows_of_a_tower_that_levels_share_are_matched_in_all_anchors(tmp_path):
+    def head(classes):
+        ratios = (0.5, 1.0, 2.0)
+        return vg.heads.RetinaNetHead(
+            num_classes=classes, filters=8, repeats=1, anchor_scales=(1.0,), anchor_ratios=ratios
+        )
+
+    theirs, ours = ("cat", "dog", "cow"), ("cow", "lion", "cat")
+    source, target = detector(head, theirs), detector(head, ours)
+    source.save(tmp_path / "m.keras")
+    fresh, given = arrays(target), arrays(source)
+    transfer(tmp_path / "m.keras", target, min_coverage=0.5)
+    now = arrays(target)
+    for name in ("kernel", "bias"):
+        path = f"head/class_tower/out/{name}"
+        want, was = by_class(given[path], theirs, 3), by_class(fresh[path], ours, 3)
+        for label, rows in by_class(now[path], ours, 3).items():
+            np.testing.assert_array_equal(rows, want.get(label, was[label]))
+    np.testing.assert_array_equal(
+        now["head/box_tower/out/kernel"], given["head/box_tower/out/kernel"]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -223,7 +224,8 @@ def _wants_deployed(card: Card) -> bool:
 
 def _stages(card: Card, figure: inspect.Figure) -> Iterator[Check]:
     """Compare the stages of the card, in its order."""
-    rows = {f"{row.part}/{row.stage}": row for row in figure.rows}
+    # Of a layer that several levels share, the call for the finest level counts.
+    rows = {f"{row.part}/{row.stage}": row for row in reversed(figure.rows)}
     for path, stage in card.stages.items():
         published = _stage_text(stage.repeats, stage.output, stage.params)
         built = "missing"
@@ -268,10 +270,16 @@ def _spec(model: Any, card: Card) -> dict[str, LevelSpec]:
     if not isinstance(outputs, dict):
         return {}
     return {
-        level: LevelSpec(tensor.shape[-1], card.image_size[0] // tensor.shape[1])
+        level: LevelSpec(tensor.shape[-1], _stride(card.image_size[0], tensor.shape[1]))
         for level, tensor in outputs.items()
         if len(tensor.shape) == 4 and tensor.shape[1]
     }
+
+
+def _stride(side: int, cells: int) -> int:
+    """Return the stride of a map; sizes that strided convolutions rounded up have powers of two."""
+    stride, rest = divmod(side, cells)
+    return int(2 ** round(math.log2(side / cells))) if rest else stride
 
 
 def _level_text(levels: dict[str, LevelSpec]) -> str:

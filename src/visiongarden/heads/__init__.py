@@ -8,6 +8,7 @@ from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
 from visiongarden.heads.multi_label import MultiLabel
 from visiongarden.heads.regression import Regression
+from visiongarden.heads.retinanet import RetinaNetHead
 from visiongarden.heads.segmentation import Segmentation
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "DualAssignment",
     "MultiLabel",
     "Regression",
+    "RetinaNetHead",
     "Segmentation",
 ]

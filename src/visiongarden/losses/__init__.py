@@ -23,6 +23,7 @@ from visiongarden.losses.multi_label import MultiLabelLoss
 from visiongarden.losses.quality_focal_loss import QualityFocal, quality_focal
 from visiongarden.losses.region_loss import RegionLoss
 from visiongarden.losses.regression import RegressionLoss
+from visiongarden.losses.retinanet import RetinaNetLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.losses.segmentation import SegmentationLoss
 from visiongarden.losses.smooth_l1_loss import smooth_l1
@@ -50,6 +51,7 @@ __all__ = [
     "QualityFocal",
     "RegionLoss",
     "RegressionLoss",
+    "RetinaNetLoss",
     "SIoU",
     "ScoreLoss",
     "SegmentationLoss",

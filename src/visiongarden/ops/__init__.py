@@ -15,6 +15,7 @@ from visiongarden.ops.decode import (
     offsets_to_boxes,
     points_to_boxes,
 )
+from visiongarden.ops.deltas import boxes_to_deltas, deltas_to_boxes
 from visiongarden.ops.encoding import one_hot
 from visiongarden.ops.overlap import ciou, diou, giou, iou, pairwise_iou, siou
 from visiongarden.ops.powers import power
@@ -27,10 +28,12 @@ __all__ = [
     "ScaleXY",
     "SizeEncoding",
     "area",
+    "boxes_to_deltas",
     "cells_of",
     "ciou",
     "clip",
     "cxcywh_to_xyxy",
+    "deltas_to_boxes",
     "diou",
     "distances_to_boxes",
     "flat",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visiongarden.types import ImageSize, stride_of
+from visiongarden.types import ImageSize, map_size, stride_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
     # The order of `flat`, whatever the order of `levels`.
     for level in sorted(levels, key=stride_of):
         stride = stride_of(level)
-        rows, columns = image_size[0] // stride, image_size[1] // stride
+        rows, columns = map_size(image_size, stride)
         y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
         centers.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
         strides.append(np.full(rows * columns, stride, np.float32))

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from keras import ops
 
-from visiongarden.types import ImageSize, RawPredictions, Tensor, stride_of
+from visiongarden.types import ImageSize, RawPredictions, Tensor, map_size, stride_of
 
 MAX_GROWTH = math.log(1000 / 16)
 """Upper bound of the logarithm of a box's side divided by its anchor's.
@@ -146,7 +146,7 @@ class AnchorGrid:
         cells, strides, sizes, scales, self.levels, first = [], [], [], [], {}, 0
         for level in sorted(anchors, key=stride_of):
             stride = stride_of(level)
-            rows, columns = image_size[0] // stride, image_size[1] // stride
+            rows, columns = map_size(image_size, stride)
             own = np.asarray(anchors[level], np.float32)
             y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
             count = rows * columns

@@ -13,7 +13,7 @@ from visiongarden.backends.keras_internals import fresh_names, weightless
 from visiongarden.config import Concise, reading_files, writing_files
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
-from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, stride_of
+from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, map_size, stride_of
 
 IMAGE = FeatureSpec({"p0": LevelSpec(channels=3, stride=1)})
 """Spec of an RGB image as a feature map: level p0, stride 1. A part alone takes preprocessed
@@ -213,7 +213,7 @@ class FeaturePart(Part):
 
     def _level(self, level: str, shape: tuple[int, ...], size: ImageSize) -> LevelSpec:
         stride = stride_of(level)
-        if len(shape) != 4 or shape[1:3] != (size[0] // stride, size[1] // stride):
+        if len(shape) != 4 or shape[1:3] != map_size(size, stride):
             raise ContractError(
                 f"{self.role} {self} returns a map for {level} with the wrong size",
                 wants=(
@@ -227,11 +227,12 @@ class FeaturePart(Part):
 
 
 def _side(size: ImageSize | None, stride: int) -> tuple[int | None, int | None]:
-    return (None, None) if size is None else (size[0] // stride, size[1] // stride)
+    return (None, None) if size is None else map_size(size, stride)
 
 
 def _side_text(size: ImageSize, stride: int) -> str:
-    return f"{size[0] // stride} × {size[1] // stride}"
+    rows, columns = map_size(size, stride)
+    return f"{rows} × {columns}"
 
 
 def _size(size: ImageSize) -> str:

@@ -2,6 +2,7 @@
 
 from visiongarden.postprocess.boxes import (
     AnchorBasedDecoding,
+    AnchorDeltaDecoding,
     AnchorFreeDecoding,
     PointDecoding,
 )
@@ -19,6 +20,7 @@ from visiongarden.postprocess.values import ValueDecoding
 
 __all__ = [
     "AnchorBasedDecoding",
+    "AnchorDeltaDecoding",
     "AnchorFreeDecoding",
     "CombinedDecoding",
     "Decoding",

@@ -9,6 +9,7 @@ from keras import ops
 from visiongarden.ops import (
     AnchorGrid,
     cells_of,
+    deltas_to_boxes,
     distances_to_boxes,
     flat,
     offsets_to_boxes,
@@ -97,3 +98,29 @@ class PointDecoding(Decoding):
         boxes = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
         scores = ops.sigmoid(flat(raw, "objectness")) * ops.sigmoid(flat(raw, "classes"))
         return {"boxes": boxes, "scores": scores}
+
+
+@register
+class AnchorDeltaDecoding(Decoding):
+    """Decoding of `RetinaNetHead`: deltas to boxes, logits to scores.
+
+    Anchors, their offset and the weights of the deltas are those of the head.
+
+    Example:
+        >>> vg.heads.RetinaNetHead(num_classes=3).decoding
+        AnchorDeltaDecoding()
+    """
+
+    outputs: ClassVar[tuple[str, ...]] = ("boxes", "scores")
+    head_fields: ClassVar[tuple[str, ...]] = (
+        *("anchor_size", "anchor_scales", "anchor_ratios", "anchor_offset", "anchor_rounding"),
+        "delta_weights",
+    )
+
+    def __call__(self, raw: RawPredictions, context: HeadContext) -> dict[str, Tensor]:
+        """Return "boxes" and "scores"; `raw` are the raw predictions of the head."""
+        head = cast(Any, context.head)
+        grid = head.grid(raw, context.image_size)
+        placed = head.anchor_centers(grid), grid.anchors, head.delta_weights
+        boxes = deltas_to_boxes(flat(raw, "boxes"), *placed)
+        return {"boxes": boxes, "scores": ops.sigmoid(flat(raw, "classes"))}

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from visiongarden.backends.keras_internals import dtype_policy, fresh_names, graph_of, weightless
-from visiongarden.errors import UserError
+from visiongarden.errors import ContractError, UserError
 from visiongarden.parts import IMAGE, Backbone, Decoder, Head, Part
 from visiongarden.parts.roles import Anchored
 from visiongarden.testing.arrays import arrays_like, batch_of, image_sides, inputs_of, is_shape
@@ -294,12 +294,18 @@ class Subject:
         if levels is None and isinstance(part, Head) and isinstance(part, Anchored):
             levels = tuple(part.anchors or ())
         levels = levels or ("p3", "p4", "p5")
-        return FeatureSpec(
+        found = FeatureSpec(
             {
                 level: LevelSpec(CHANNELS * number, stride_of(level))
                 for number, level in enumerate(levels, start=1)
             }
         )
+        try:
+            part.check(found, "the inputs")
+        except ContractError:
+            # A part that shares layers among the levels needs equal channels.
+            return FeatureSpec({lv: LevelSpec(CHANNELS, found[lv].stride) for lv in found})
+        return found
 
     def _reject_wrong_rank(self) -> None:
         """Raise if the user's inputs do not fit, so that no check blames the layer for them."""

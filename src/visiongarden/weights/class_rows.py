@@ -18,7 +18,7 @@ from visiongarden.errors import UserError, nearest, option
 from visiongarden.layers.nested import nested
 from visiongarden.models import Joined
 from visiongarden.models.kinds import WithClassMap, WithPredictionLayers
-from visiongarden.parts.roles import Anchored, OfClasses
+from visiongarden.parts.roles import OfClasses
 from visiongarden.types import ClassMap
 
 CHOICES = ("name", "position")
@@ -171,14 +171,13 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
     """Yield (tensor, anchors per cell, classes, whether boxes come first) of every class output."""
     if isinstance(target, Joined):
         head = target.parts.head
-        # Heads mark class outputs by their name. Levels with anchors predict boxes and classes with
-        # one convolution, the other heads with separate ones.
-        anchors = head.anchors if isinstance(head, Anchored) else {}
-        for level, raw in target.head.output.items():
+        # Heads mark class outputs by their name. Tensors of a head with anchors have an axis for
+        # them; one convolution may predict boxes and classes of all anchors.
+        for raw in target.head.output.values():
             for name, tensor in raw.items():
                 if name.endswith("classes") and isinstance(head, OfClasses):
-                    count = len(anchors.get(level, (1,)))
-                    yield tensor, count, head.num_classes, level in anchors
+                    anchors = tensor.shape[3] if len(tensor.shape) == 5 else 1
+                    yield tensor, anchors, head.num_classes, len(tensor.shape) == 5
         return
     # A Darknet model; its prediction layers come first among its outputs.
     heads = target.heads if isinstance(target, WithPredictionLayers) else ()

@@ -142,12 +142,13 @@ class _View:
         if not isinstance(layer, keras.Layer) and len(reads) == 1:
             return reads[0]
         path = f"{self.prefix}/{layer.name}"
+        kind = type(layer).__name__
+        count = count_of(layer, self.macs) if isinstance(layer, keras.Layer) else Count(0, 0, 0)
         while any(box.path == path for box in self.boxes):  # a layer that is called several times
             path += "'"
-        kind = type(layer).__name__
-        count = Count(0, 0, 0)
-        if isinstance(layer, keras.Layer):
-            count = count_of(layer, self.macs)
+            if count.total:
+                # The box of the first call has the weights, and the operations of all calls.
+                kind, count = f"{kind} (shared)", Count(0, 0, 0)
         inner = _inner(layer, node, path, self.part, self.macs)
         box = Box(
             path, self.part, layer.name, kind, _words(layer, node), JOINS.get(kind, ""), shapes,
