@@ -177,7 +177,8 @@ class RetinaNetHead(Head):
 
     def grid(self, levels: Iterable[str], image_size: ImageSize) -> AnchorGrid:
         """Return the anchors of all levels in an image of (height, width) pixels."""
-        return AnchorGrid({level: self.anchor_shapes(level) for level in levels}, image_size)
+        shapes = {level: self.anchor_shapes(level).tolist() for level in levels}
+        return AnchorGrid(shapes, image_size)
 
     def anchor_centers(self, grid: AnchorGrid) -> np.ndarray:
         """Return x and y of the centers of a grid's anchors in pixels, float32 (n, 2)."""
