@@ -77,7 +77,7 @@ def resolve(
     """
     # The user gave all names: those in the recipe, and the overrides.
     with plugins.imported_by_name():
-        return _resolved(_fields(source), reader, invalid_boxes, overrides, task)
+        return _resolved(_fields(source), reader, invalid_boxes, overrides, task, weights)
 
 
 def _resolved(
@@ -86,6 +86,7 @@ def _resolved(
     invalid_boxes: str | None,
     overrides: Sequence[str],
     task: str | None,
+    weights: str | Path | None,
 ) -> Recipe:
     changes = [] if task is None else [f"task={task}"]
     changes += overrides
