@@ -47,3 +47,35 @@ def test_yolov8_n():
             heads.AnchorFree(num_classes=80),
         )
     assert trainable(model) == 3_157_200 - 16
+
+
+@pytest.mark.parametrize(
+    ("width", "top", "count"),
+    # timm's mobilenetv2_050, mobilenetv2_100 and mobilenetv2_140
+    [(0.5, 1280, 1_968_680), (1.0, 1280, 3_504_872), (1.4, 1792, 6_108_776)],
+)
+def test_mobilenet_v2(width, top, count):
+    backbone = backbones.MobileNetV2(width=width, top_channels=top, levels=("p5",))
+    with weightless():
+        model = vg.Classifier(backbone, heads.Classification(num_classes=1000))
+    assert trainable(model) == count
+
+
+def test_efficientnet_lite0():
+    """4,652,008: timm's efficientnet_lite0 with its classifier."""
+    backbone = backbones.EfficientNetLite0(top_channels=1280, levels=("p5",))
+    with weightless():
+        model = vg.Classifier(backbone, heads.Classification(num_classes=1000))
+    assert trainable(model) == 4_652_008
+
+
+@pytest.mark.parametrize("asymmetric", [False, True])
+@pytest.mark.parametrize("name", ["MobileNetV2", "EfficientNetLite0"])
+def test_levels(name, asymmetric):
+    backbone = vars(backbones)[name](
+        asymmetric=asymmetric, levels=("p1", "p2", "p3", "p4", "p5"), top_channels=1280
+    )
+    channels = {"MobileNetV2": (16, 24, 32, 96), "EfficientNetLite0": (16, 24, 40, 112)}[name]
+    spec = backbone.spec(image_size=(64, 96))
+    assert [spec[level].channels for level in backbone.levels] == [*channels, 1280]
+    assert [spec[level].stride for level in backbone.levels] == [2, 4, 8, 16, 32]

@@ -70,6 +70,9 @@ def written(net, folder, kind):
     if kind == "mapping":
         return state
     path = folder / ("m.safetensors" if kind == "safetensors" else "m.pt")
+    if kind == "plain pickle":
+        torch.save(state, path, _use_new_zipfile_serialization=False)
+        return path
     if kind == "safetensors":
         save_file({name: value.numpy() for name, value in state.items()}, path)
     else:
@@ -84,6 +87,7 @@ def written(net, folder, kind):
         "safetensors",
         pytest.param("state dict", marks=pytest.mark.backends),
         "checkpoint",
+        "plain pickle",
     ],
 )
 def test_a_pytorch_net_has_the_same_outputs(net, tmp_path, kind):
@@ -171,7 +175,7 @@ FILES = {
         lambda path: torch.save(
             {"fc.bias": Malicious()}, path, _use_new_zipfile_serialization=False
         ),
-        "plain pickles are not opened",
+        "contains pickled code",
     ),
     "text": (lambda path: path.write_text("weights"), "not a complete PyTorch file"),
     "empty": (lambda path: path.touch(), "not a complete PyTorch file"),
@@ -200,6 +204,50 @@ def test_pytorch_files_that_are_rejected(tmp_path, capsys, kind):
         transfer(tmp_path / "m.pt", keras_net(), min_coverage=0)
     assert capsys.readouterr().out == ""
     assert str(error.value).count("\n") < 5
+
+
+def plain_pickle(state, path):
+    torch.save(state, path, _use_new_zipfile_serialization=False)
+    return path
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_tensors_of_other_strides(tmp_path, plain):
+    """Converted checkpoints store tensors as transposed views of the original memory."""
+    values = torch.arange(20.0)
+    state = {
+        "fc.weight": values.reshape(5, 4).t(),  # strides (1, 4)
+        "fc.bias": torch.nn.Parameter(values[3:11:2]),  # offset 3, stride 2
+    }
+    torch.save(state, tmp_path / "m.pt", _use_new_zipfile_serialization=not plain)
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.Dense(4, name="fc")(inputs))
+    transfer(tmp_path / "m.pt", model, min_coverage=1.0)
+    kernel, bias = model.get_weights()
+    np.testing.assert_array_equal(kernel, np.arange(20.0).reshape(5, 4))
+    np.testing.assert_array_equal(bias, [3, 5, 7, 9])
+
+
+@pytest.mark.parametrize("cut", [1, 30, 100, 200])
+def test_a_truncated_plain_pickle_changes_nothing(net, tmp_path, cut):
+    path = plain_pickle(net.state_dict(), tmp_path / "m.pt")
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-cut])
+    model = keras_net()
+    before = numbers(model)
+    with pytest.raises(UserError, match="not a complete PyTorch file"):
+        transfer(path, model, rename={"bn": "norm"}, min_coverage=0)
+    assert all(np.array_equal(before[name], value) for name, value in numbers(model).items())
+
+
+def test_a_plain_pickle_cannot_claim_memory(tmp_path):
+    """A storage of 8 TB in a file of 1 kB."""
+    path = plain_pickle({"fc.bias": torch.zeros(5)}, tmp_path / "m.pt")
+    raw = path.read_bytes()
+    start = len(raw) - 5 * 4 - 8
+    path.write_bytes(raw[:start] + struct.pack("<q", 2**40) + raw[start + 8 :])
+    with pytest.raises(UserError, match="extends beyond the end"):
+        transfer(path, keras_net(), min_coverage=0)
 
 
 def header(entries, data=b"", length=None):
@@ -248,13 +296,15 @@ def small_files(net, tmp_path_factory):
     folder = tmp_path_factory.mktemp("foreign")
     state = {name: value for name, value in net.state_dict().items() if "fc" in name}
     torch.save(state, folder / "m.pt")
+    plain_pickle(state, folder / "m.pth")
     save_file({name: value.numpy() for name, value in state.items()}, folder / "m.safetensors")
-    return [folder / "m.pt", folder / "m.safetensors"], keras_net()
+    return [folder / "m.pt", folder / "m.pth", folder / "m.safetensors"], keras_net()
 
 
 @given(st.data())
 def test_damage_is_rejected_or_harmless(small_files, tmp_path_factory, data):
-    """A byte changed or an end cut off; safetensors has no checksum, so its numbers may differ."""
+    """A byte changed or an end cut off; safetensors and plain pickles have no checksum,
+    so their numbers may differ."""
     files, model = small_files
     path = data.draw(st.sampled_from(files))
     copy = damaged(data, path, tmp_path_factory.mktemp("damaged"))

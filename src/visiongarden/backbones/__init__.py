@@ -4,9 +4,11 @@ from visiongarden.backbones.csp_darknet import CSPDarknet
 from visiongarden.backbones.csp_darknet53 import CSPDarknet53
 from visiongarden.backbones.darknet53 import Darknet53
 from visiongarden.backbones.darknet_tiny import CSPDarknetTiny, DarknetTiny
+from visiongarden.backbones.efficientnet_lite import EfficientNetLite0
 from visiongarden.backbones.elan_net import ELANNet, ELANNetTiny
 from visiongarden.backbones.gelan import GELAN, CompositeGELAN
 from visiongarden.backbones.keras_application import KerasApplication
+from visiongarden.backbones.mobilenet_v2 import MobileNetV2
 from visiongarden.backbones.resnet import ResNet
 from visiongarden.backbones.yolo11_backbone import YOLO11Backbone
 from visiongarden.backbones.yolov5_backbone import YOLOv5Backbone
@@ -23,7 +25,9 @@ __all__ = [
     "DarknetTiny",
     "ELANNet",
     "ELANNetTiny",
+    "EfficientNetLite0",
     "KerasApplication",
+    "MobileNetV2",
     "ResNet",
     "YOLO11Backbone",
     "YOLOXDarknet",

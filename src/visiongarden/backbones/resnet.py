@@ -9,6 +9,8 @@ import keras
 from visiongarden.blocks import ResNetStage
 from visiongarden.layers import ConvNormAct, MaxPooling
 from visiongarden.parts import Backbone
+from visiongarden.parts.fields import Multiplier
+from visiongarden.parts.scaling import scaled_channels
 from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, Tensor
 
@@ -29,6 +31,7 @@ class ResNet(Backbone):
 
     Attributes:
         depth: number of weight layers, as in the paper's table 1.
+        width: factor on the channels of table 1.
         levels: any of p2 to p5.
 
     Example:
@@ -37,11 +40,13 @@ class ResNet(Backbone):
     """
 
     depth: Literal[18, 34, 50, 101, 152] = 50
+    width: Multiplier = 1.0
 
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the column of table 1 of the paper that `depth` selects."""
+        base = scaled_channels(64, self.width)
         x = ConvNormAct(
-            64, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"
+            base, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"
         )(images)
         # Padding with zeros equals padding with minus infinity, since the ReLU outputs are >= 0.
         x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
@@ -49,7 +54,7 @@ class ResNet(Backbone):
         maps = {}
         for number, repeats in enumerate(_UNITS[self.depth], start=2):
             x = maps[f"p{number}"] = ResNetStage(
-                filters=64 * 2 ** (number - 2),
+                filters=base * 2 ** (number - 2),
                 repeats=repeats,
                 strides=1 if number == 2 else 2,
                 bottleneck=self.depth >= 50,

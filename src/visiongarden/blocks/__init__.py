@@ -9,6 +9,7 @@ from visiongarden.blocks.csp import CSP, C2f, C3k2
 from visiongarden.blocks.csp_stage import CSPDarknetStage, PartialDense, ReversedCSP
 from visiongarden.blocks.downsample import AConv, ADown, MPDown, SCDown
 from visiongarden.blocks.elan import CSPELAN, ELAN, RepCSP, RepResidual
+from visiongarden.blocks.inverted_residual import InvertedResidual, InvertedResidualStage
 from visiongarden.blocks.rep_conv import RepConv, RepDepthwise
 from visiongarden.blocks.residual import DarknetStage, Residual, ResNetStage, ResNetUnit
 from visiongarden.blocks.separable import Focus, SeparableCSP, SeparableResidual
@@ -38,6 +39,8 @@ __all__ = [
     "CSPDarknetStage",
     "DarknetStage",
     "Focus",
+    "InvertedResidual",
+    "InvertedResidualStage",
     "MPDown",
     "PartialDense",
     "RepCSP",

@@ -64,6 +64,13 @@ def readers(incomplete: str) -> list[str]:
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
+def rules(incomplete: str) -> list[str]:
+    """Return "auto", "none" and the names of the shipped rules for checkpoints."""
+    files = sorted((_PACKAGE / "weights" / "checkpoints").glob("*.yaml"))
+    names = ["auto", "none", *(file.stem for file in files)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
 def _written_formats() -> list[str]:
     files = sorted((_PACKAGE / "data" / "writers").glob("*.py"))
     texts = [file.read_text(encoding="utf-8") for file in files]

@@ -27,6 +27,13 @@ def transfer(
     ],
     model: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
     output: Annotated[Path, typer.Option(help="Model file (.keras) to write.")],
+    rules: Annotated[
+        str,
+        typer.Option(
+            help="Rules of a checkpoint: auto, none, a name, or a file.",
+            autocompletion=completion.rules,
+        ),
+    ] = "auto",
     rename: Rename = None,
     only: Annotated[
         list[str] | None,
@@ -62,12 +69,12 @@ def transfer(
     start(imports, verbose=verbose)
     from visiongarden import weights
 
-    rules = weights.rules(rename or [])
     report = weights.transfer(
         source,
         model,
         output=output,
-        rename=rules,
+        rules=None if rules == "none" else rules,
+        rename=weights.parse_renames(rename or []),
         only=only,
         min_coverage=min_coverage,
         layout=layout,

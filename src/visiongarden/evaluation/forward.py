@@ -43,16 +43,18 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         preprocessing, that returns the head's decoded arrays by name.
     """
     with _LOCK:
-        cache: OrderedDict[ImageSize, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
+        cache: OrderedDict[Any, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
         # `object.__setattr__` avoids Keras's tracking of attributes. Stored on the model and not in
         # a global cache, so that compiled code is freed together with the model.
         object.__setattr__(model, _ATTRIBUTE, cache)
-        if size not in cache:
-            cache[size] = _BACKENDS[keras.backend.backend()](model, size)
-        cache.move_to_end(size)
+        # A compiled pass contains the numbers of the preprocessing, which weights may replace.
+        key = (size, preprocessing_of(model))
+        if key not in cache:
+            cache[key] = _BACKENDS[keras.backend.backend()](model, size)
+        cache.move_to_end(key)
         while len(cache) > MAX_SIZES:
             cache.popitem(last=False)
-        return cache[size]
+        return cache[key]
 
 
 def _plain(model: Any, size: ImageSize) -> Forward:

@@ -10,6 +10,8 @@ from visiongarden.layers.fold import folding, is_folding
 from visiongarden.layers.preprocess import Preprocess
 from visiongarden.layers.resampling import MaxPooling, Upsampling
 from visiongarden.layers.separable_norm_act import SeparableNormAct
+from visiongarden.layers.squeeze_excite import SqueezeExcite
+from visiongarden.layers.stochastic_depth import StochasticDepth
 from visiongarden.layers.sum import Sum
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "MaxPooling",
     "Preprocess",
     "SeparableNormAct",
+    "SqueezeExcite",
+    "StochasticDepth",
     "Sum",
     "Upsampling",
     "activation",

@@ -29,6 +29,8 @@ class DepthwiseNormAct(Composite):
         activation: activation name, see `visiongarden.layers.activation`; None means no activation.
         momentum: momentum of the moving averages in batch normalization.
         epsilon: value that batch normalization adds to the variance.
+        asymmetric: whether a stride of 2 pads one row and column more at the bottom and right than
+            at the top and left, as TensorFlow's "SAME" does for even sides.
         folded: whether to use the folded form, as in `ConvNormAct`.
         **kwargs: `name`, `dtype`, `trainable`.
 
@@ -44,6 +46,7 @@ class DepthwiseNormAct(Composite):
         activation: str | None = "silu",
         momentum: float = 0.97,
         epsilon: float = 1e-3,
+        asymmetric: bool = False,
         folded: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -51,7 +54,9 @@ class DepthwiseNormAct(Composite):
         self.pad = None
         # With a stride, "same" would pad on the right and at the bottom only, see `Convolution`.
         if strides > 1 and kernel_size > 1:
-            self.pad = keras.layers.ZeroPadding2D(kernel_size // 2)
+            after = kernel_size // 2
+            before = after - 1 if asymmetric and strides == 2 else after
+            self.pad = keras.layers.ZeroPadding2D(((before, after), (before, after)))
         folded = self.record_argument("folded", folded or is_folding())
         self.conv = keras.layers.DepthwiseConv2D(
             kernel_size, strides=strides, padding="valid" if self.pad else "same", use_bias=folded

@@ -18,7 +18,7 @@ from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.infer import infer
 from visiongarden.models.notebook import as_html
-from visiongarden.models.preprocessed import image_input, read_preprocessing
+from visiongarden.models.preprocessed import LAYER, image_input, read_preprocessing
 from visiongarden.models.subclass import (
     ARGUMENTS,
     construct_subclass,
@@ -189,6 +189,29 @@ class Joined(SavedAsParts, TrainedByHead):
             (None, 4, 6, 32)
         """
         return keras.Model(self.inputs[0], vars(self)["_features"])(images)
+
+    def set_preprocessing(self, preprocessing: Preprocessing) -> None:
+        """Replace the preprocessing, as weights from elsewhere may need.
+
+        Args:
+            preprocessing: For images of as many channels, with as many channels for the backbone.
+
+        Raises:
+            UserError: The number of channels differs, or the weights of the backbone need another.
+        """
+        before = self.preprocessing
+        sides = (preprocessing.channels, preprocessing.output_channels)
+        if sides != (before.channels, before.output_channels):
+            raise UserError(
+                f"the preprocessing of {self.name} has another number of channels",
+                rule=f"{before.channels} channels, {before.output_channels} for the backbone",
+                received=str(preprocessing),
+            )
+        self.parts.backbone.check_preprocessing(preprocessing)
+        self.preprocessing = preprocessing
+        self.get_layer(LAYER).preprocessing = preprocessing
+        # Compiled functions contain the old values.
+        self.train_function = self.test_function = self.predict_function = None
 
     def get_config(self) -> dict[str, Any]:
         """Return the parts, image size, class map and flags as JSON values, but no layers."""

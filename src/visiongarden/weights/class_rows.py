@@ -104,13 +104,17 @@ class ClassRows:
         )
 
 
-def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") -> ClassRows:
+def class_rows(
+    source: tuple[str, ...] | None, target: Any, by: str = "name", published: str = ""
+) -> ClassRows:
     """Decide how the rows of a target's class outputs are copied.
 
     Args:
         source: Class names of the source, or None.
         target: A model; its `class_map` may be None.
         by: "name" to match rows by class name, or "position" to copy row i to row i.
+        published: Classes of a published checkpoint in words, whose rows have a fixed order. They
+            are copied to a target without class names.
 
     Raises:
         UserError: If `by` is neither "name" nor "position".
@@ -123,6 +127,9 @@ def class_rows(source: tuple[str, ...] | None, target: Any, by: str = "name") ->
     layouts = _layouts(target)
     if not layouts or by == "position":
         note = "class rows were copied by position, as requested" if layouts else ""
+        return ClassRows(layouts, note=note)
+    if published and not source and not target_names:
+        note = f"class rows were copied by position, in the order of {published}"
         return ClassRows(layouts, note=note)
     from_, to = source or (), target_names or ()
     shared = tuple((from_.index(name), to.index(name)) for name in to if name in from_)

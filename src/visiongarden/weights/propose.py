@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from visiongarden.weights.live import Owned
-from visiongarden.weights.match import pair
+from visiongarden.weights.pair import pair
 from visiongarden.weights.sources import Stored
 from visiongarden.weights.torch_names import keras_path
 
@@ -52,7 +52,7 @@ def _candidates(left: Sequence[Stored], free: Sequence[Owned]) -> Iterable[tuple
     for stored in left:
         steps = _steps(stored.name)
         for owned in free:
-            if pair(stored, owned, True).fits():
+            if pair(stored, owned).fits():
                 votes.update(_prefixes(stored.name, steps, owned.path.split("/")))
     return [prefixes for prefixes, _ in votes.most_common(_MAX_CANDIDATES)]
 
@@ -80,7 +80,7 @@ def _fits(old: str, new: str, left: Sequence[Stored], free: Sequence[Owned]) -> 
         rest = stored.name[len(old) :].lstrip("/.")
         name = f"{new}/{rest}" if new else rest
         path = keras_path(name, below) if stored.torch else name
-        if path not in below or not pair(stored, below[path], True).fits():
+        if path not in below or not pair(stored, below[path]).fits():
             return False
         taken.add(path)
     return len(taken) == len(inside) == len(below) >= _MIN_WEIGHTS

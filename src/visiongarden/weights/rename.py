@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from visiongarden.errors import UserError, nearest
+from visiongarden.weights.indices import BRACES, computed, group, in_ranges
 
 Rename = Mapping[str, str] | Callable[[str], str]
 """Rules from old to new prefix, applied in order, or a function from name to name."""
@@ -20,7 +21,9 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
     A rule `"old": "new"` replaces a prefix of whole segments: `"model.0": "stem"` turns
     "model.0.weight" into "stem.weight" and does not match "model.01.weight". `*` matches one
     segment or a part of it, `**` one or more segments; wildcards in the new prefix are replaced by
-    the matches in order. The empty prefix matches every name: `"": "backbone"` prepends a segment.
+    the matches in order. `{n}` matches an integer, and `{n=1..4}` one of a range; the new prefix
+    may compute with it: `"layer{n}.{i}": "stage{n+1}/unit{i+1}"`. The empty prefix matches every
+    name: `"": "backbone"` prepends a segment.
 
     Args:
         names: Names of the source's weights.
@@ -51,7 +54,7 @@ def renamed(names: Iterable[str], rename: Rename | None) -> dict[str, str]:
     return found
 
 
-def rules(written: Iterable[str]) -> dict[str, str]:
+def parse_renames(written: Iterable[str]) -> dict[str, str]:
     """Parse rules written as "old=new".
 
     Raises:
@@ -101,37 +104,72 @@ def selected(paths: Iterable[str], patterns: str | Iterable[str]) -> frozenset[s
 def _pattern(prefix: str) -> re.Pattern[str]:
     """Compile a prefix; there is a group for each wildcard, and one for what follows the prefix."""
     # "/" and "." match each other, so that one rule covers names of PyTorch and Keras.
-    pieces = [piece for piece in re.split(rf"({_STAR}|[/.])", prefix) if piece]
-    pattern = "".join(_STARS.get(piece) or re.escape(piece) for piece in pieces)
-    return re.compile(pattern + r"(?:([/.]).*)?" if prefix else r"()(.*)", re.DOTALL)
+    pieces = [piece for piece in re.split(rf"({BRACES}|{_STAR}|[/.])", prefix) if piece]
+    known: set[str] = set()
+    pattern = "".join(
+        group(piece, known) if piece[0] == "{" else _STARS.get(piece) or re.escape(piece)
+        for piece in pieces
+    )
+    end = r"(?P<REST>(?:[/.].*)?)" if prefix else r"(?P<REST>.*)"
+    return re.compile(pattern + end, re.DOTALL)
 
 
-def _rule(old: str, new: str) -> Callable[[str], str]:
+def prefix_rule(old: str, new: str) -> Callable[[str], str | None]:
+    """Return a function that replaces a prefix of a name, and returns None for other names.
+
+    Raises:
+        UserError: If the new prefix has more wildcards than the old one, or an invalid index.
+    """
     old, new = old.rstrip("/."), new.rstrip("/.")
     stars = re.findall(_STAR, old)
-    if len(re.findall(_STAR, new)) > len(stars):
+    if len(re.findall(_STAR, re.sub(BRACES, "", new))) > len(stars):
         raise UserError(
             f"the rename rule {old!r} = {new!r} has more wildcards on the right than on the left",
             fix="remove wildcards on the right; each repeats the match of one on the left",
         )
     compiled = _pattern(old)
+    indices = [name for name in compiled.groupindex if name != "REST"]
+    for braces in re.findall(BRACES, new):
+        computed(braces, dict.fromkeys(indices, "1"))
 
-    def change(name: str) -> str:
+    def change(name: str) -> str | None:
         match = compiled.fullmatch(name)
         if match is None:
-            return name
+            return None
+        named = match.groupdict()
+        if not in_ranges(old, named):
+            return None
+        rest = named.pop("REST")
         if not old:
             return f"{new}/{name}" if new else name
-        rest = name[match.start(len(stars) + 1) :] if match.group(len(stars) + 1) else ""
-        start = _filled(new, list(match.groups()[: len(stars)]))
+        inside = set(compiled.groupindex.values())
+        values = [match[i] for i in range(1, compiled.groups + 1) if i not in inside]
+        start = _filled(new, values, named)
         return start + rest if start else rest[1:]
 
     return change
 
 
-def _filled(new: str, values: list[str]) -> str:
-    pieces = re.split(f"({_STAR})", new)
-    return "".join(values.pop(0) if piece in _STARS else piece for piece in pieces)
+def _rule(old: str, new: str) -> Callable[[str], str]:
+    change = prefix_rule(old, new)
+
+    def changed(name: str) -> str:
+        after = change(name)
+        return name if after is None else after
+
+    return changed
+
+
+def _filled(new: str, values: list[str], indices: Mapping[str, str]) -> str:
+    pieces = re.split(f"({BRACES}|{_STAR})", new)
+    return "".join(
+        computed(piece, indices)
+        if piece[:1] == "{"
+        else values.pop(0)
+        if piece in ("*", "**")
+        else piece
+        for piece in pieces
+    )
 
 
 def _prefixes(names: Iterable[str], like: str) -> set[str]:

@@ -84,7 +84,7 @@ class TransferReport:
         source: Label of the source.
         target: Label of the target.
         copied: Weights copied to the same path.
-        renamed: Weights copied to a path that a rule of `rename` produced.
+        renamed: Weights copied to a path that rules or `rename` produced.
         differs: Weights of both sides that were not copied because shape or dtype differ.
         only_in_source: Weights of the source without a counterpart in the target.
         only_in_target: Weights of the target without a counterpart, which were not changed.
@@ -96,6 +96,8 @@ class TransferReport:
         parts: Names of the target's parts; empty if the target is not made of parts.
         excluded: Paths of target weights that `only` does not select.
         classes: How the rows of class outputs were matched; "" if both sides have the same classes.
+        rules: Name of the rules of a published checkpoint that gave the names; "" if none did.
+        preprocessing: Preprocessing that the rules set in the target, in words; "" if unchanged.
     """
 
     source: str
@@ -111,6 +113,8 @@ class TransferReport:
     classes: str = ""
     parts: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    rules: str = ""
+    preprocessing: str = ""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -282,7 +286,11 @@ def within(path: str, parts: tuple[str, ...]) -> bool:
 
 
 def _notes(report: TransferReport) -> list[str]:
-    notes = [report.classes] if report.classes else []
+    notes = [f"rules: {report.rules}"] if report.rules else []
+    if report.preprocessing:
+        notes.append(f"preprocessing set to: {report.preprocessing}")
+    if report.classes:
+        notes.append(report.classes)
     if report.excluded:
         notes.append(f"not selected: {len(report.excluded):,} weights of the target")
     if shares := report.share_by_part:

@@ -1,35 +1,50 @@
-"""`check_same_values`: whether copied weights get the pixel values that they were trained on."""
+"""Pixel values that copied weights were trained on: checked, or set in the target."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import UserError
 from visiongarden.models.kinds import WithPreprocessing
 from visiongarden.weights.report import within
 from visiongarden.weights.sources import Source
 
 
-def check_same_values(source: Source, target: Any, paths: Iterable[str]) -> None:
-    """Check that copied weights of the backbone are given the values that they were trained on.
+def needed_values(
+    source: Source, target: Any, paths: Iterable[str], published: Preprocessing | None = None
+) -> Preprocessing | None:
+    """Return the preprocessing to set in the target, so that copied weights get their values.
 
     Preprocessing that differs only in the type of the images is the same to the backbone: 8 and 16
-    bits scaled to 0 to 1. A source without a model, such as a checkpoint, is not checked.
+    bits scaled to 0 to 1. That of a published checkpoint replaces the default of a model, which
+    scales to 0 to 1; any other was chosen by the user. A source of unknown preprocessing is not
+    checked.
 
     Args:
         source: The opened source.
         target: The model that receives the weights.
         paths: Paths of the weights to copy.
+        published: Preprocessing that the rules for the source state.
+
+    Returns:
+        The preprocessing, or None if that of the target is right or cannot be compared.
 
     Raises:
         UserError: The preprocessing of source and target differs.
     """
-    if source.preprocessing is None or not isinstance(target, WithPreprocessing):
-        return
-    trained, own = source.preprocessing, target.preprocessing
-    if trained.is_same_to_backbone(own) or not any(within(p, ("backbone",)) for p in paths):
-        return
+    trained = published if source.preprocessing is None else source.preprocessing
+    if trained is None or not isinstance(target, WithPreprocessing):
+        return None
+    own = target.preprocessing
+    if not any(within(path, ("backbone",)) for path in paths):
+        return None
+    if published is not None and own.output_channels == trained.output_channels and own.is_plain:
+        suits = trained.for_layout(own.layout)
+        return None if suits.is_same_to_backbone(own) else suits
+    if trained.is_same_to_backbone(own):
+        return None
     raise UserError(
         f"the model preprocesses images in another way than {source.label}, whose backbone "
         "would be copied; nothing was changed",

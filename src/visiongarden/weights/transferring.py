@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from visiongarden.errors import UserError, option
 from visiongarden.models import load
 from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
+from visiongarden.weights.recognize import RulesArgument
 from visiongarden.weights.rename import Rename
 from visiongarden.weights.report import BODY, TransferReport, within
-from visiongarden.weights.same_values import check_same_values
+from visiongarden.weights.same_values import needed_values
 from visiongarden.weights.sources import open_source
 
 
@@ -24,6 +26,7 @@ def transfer(
     model: Any,
     *,
     output: str | Path | None = None,
+    rules: RulesArgument = "auto",
     rename: Rename | None = None,
     only: str | Iterable[str] | None = None,
     min_coverage: float = 0.9,
@@ -55,9 +58,12 @@ def transfer(
             source's layers are not needed.
         model: A built model or layer, or the path of a model file, which `output` then receives.
         output: Path of the model file (.keras) to write. None writes no file.
-        rename: Rules that replace the start of a source name by whole segments, applied in order,
-            such as `{"model.0": "backbone/stem", "**/bn": "**/norm"}`; or a function from name to
-            name.
+        rules: Rules of a published checkpoint: the name of shipped ones, a file (.yaml or .py) or
+            `Rules`. "auto" recognizes the source by its names and shapes; None uses the names as
+            they are. The rules set the preprocessing of the model if it is the default one.
+        rename: Rules that replace the start of a source name by whole segments, applied in order
+            before `rules`, such as `{"model.0": "backbone/stem", "layer{n}": "stage{n+1}"}`; or a
+            function from name to name.
         only: Patterns of the model's paths to copy, such as "backbone" or "**/stem"; `*` matches
             one segment or a part of it, `**` one or more. The other weights are left unchanged.
         min_coverage: Minimum fraction of the parameters of backbone and decoder that must be
@@ -72,10 +78,12 @@ def transfer(
         A report of all weights of both sides.
 
     Raises:
-        UserError: If the source cannot be opened or is damaged, a rule of `rename` or a pattern of
-            `only` matches no weight, `output` does not end in ".keras", less than `min_coverage`
-            would be copied, or a backbone would be copied to a model that preprocesses images in
-            another way. If too little is copied, the message names the largest missing weights.
+        ConfigError: If there are no such rules, or they are not valid.
+        UserError: If the source cannot be opened, is damaged or contains NaN, a rule of `rename` or
+            a pattern of `only` matches no weight, `output` does not end in ".keras", less than
+            `min_coverage` would be copied, or a backbone would be copied to a model that
+            preprocesses images in another way. If too little is copied, the message names the
+            largest missing weights and the nearest rules.
 
     Example:
         >>> def build():
@@ -129,16 +137,34 @@ def copy_weights(
         UserError: As in `transfer`; the target is unchanged then.
     """
     with open_source(source, layout) as opened:
+<<<<<<< HEAD
         matched = match(opened, target, rename, class_rows, only)
         _check_coverage(matched, min_coverage, counted)
         check_same_values(opened, target, matched.report.paths)
+=======
+        matched = match(opened, target, rename, class_rows, only, rules)
+        _check_coverage(matched, min_coverage)
+        published = None if matched.rules is None else matched.rules.preprocessing
+        values = needed_values(opened, target, matched.report.paths, published)
+>>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
         for pair in matched.pairs:
+            _check_finite(pair)
             _check_overflow(pair)
         for pair in matched.pairs:
             pair.owned.variable.assign(_values(pair))
+<<<<<<< HEAD
     return matched.report
+=======
+    report = matched.report
+    if values is not None:
+        target.set_preprocessing(values)
+        report = replace(report, preprocessing=str(values))
+    if output is not None:
+        target.save(output)
+    return report
+>>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
 
 
 def _opened(model: Any, output: Path | None) -> Any:
@@ -181,6 +207,23 @@ def _values(pair: Pair) -> Any:
     return np.array(values) if keras.backend.backend() == "jax" else values
 
 
+def _check_finite(pair: Pair) -> None:
+    """Raise an error if a weight of the source contains NaN or infinite values."""
+    values = np.asarray(pair.stored.read())
+    if values.dtype.kind not in "fV" or not values.size:
+        return
+    # The sum is NaN or infinite if a value is, and takes a fraction of the time.
+    total = values.sum(dtype=np.float32) if values.dtype.itemsize <= 4 else values.sum()
+    if np.isfinite(total) or np.isfinite(values).all():
+        return
+    raise UserError(
+        f"{pair.stored.name} contains NaN or infinite values; nothing was changed",
+        rule="finite weights",
+        received=f"{np.count_nonzero(~np.isfinite(values)):,} of {values.size:,} values",
+        fix="use a checkpoint from before the training diverged",
+    )
+
+
 def _check_overflow(pair: Pair) -> None:
     """Raise an error if a value of the source would overflow in a float16 weight of the target."""
     if not pair.conversion().endswith("→ float16"):
@@ -217,12 +260,30 @@ def _check_coverage(matched: Match, min_coverage: float, counted: tuple[str, ...
         f"only {share:.1%} of {report.target}'s {what} "
         f"would be copied from {report.source}; nothing was changed",
         rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
+<<<<<<< HEAD
         received=f"missing: {', '.join(largest)}{more}{others}",
         fix=_fix(matched, share),
     )
 
 
 def _fix(matched: Match, share: float) -> str:
+=======
+        received=f"missing: {', '.join(largest)}{more}{others}{_nearest(matched)}",
+        fix=_fix(matched),
+    )
+
+
+def _nearest(matched: Match) -> str:
+    """Return which rules came nearest to the source, and how far they matched."""
+    report = matched.report
+    if not report.rules:
+        return "; no shipped rules match more weights"
+    weights = len(report.paths) + len(report.differs) + len(report.only_in_source)
+    return f"; nearest rules: {report.rules}, which match {len(report.paths)} of {weights} weights"
+
+
+def _fix(matched: Match) -> str:
+>>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
     rename = proposed(matched.only_in_source, matched.only_in_target)
     if rename:
         return _rename(rename)

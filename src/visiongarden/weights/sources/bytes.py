@@ -42,7 +42,12 @@ def array_at(data: np.ndarray, start: int, shape: tuple[int, ...], dtype: str) -
     Raises:
         ValueError: If the array extends beyond the end of the data.
     """
-    return np.ndarray(shape, np.dtype(_NEW_TYPES.get(dtype, dtype)), buffer=data, offset=start)
+    return np.ndarray(shape, dtype_of(dtype), buffer=data, offset=start)
+
+
+def dtype_of(name: str) -> np.dtype:
+    """Return the dtype of a name of NumPy's, or of "bfloat16"."""
+    return np.dtype(_NEW_TYPES.get(name, name))
 
 
 @dataclass(frozen=True)

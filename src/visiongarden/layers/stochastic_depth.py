@@ -1,0 +1,45 @@
+"""`StochasticDepth`: skipping residual branches in training (Huang et al. 2016)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from visiongarden.registry import register
+
+
+@register
+class StochasticDepth(keras.layers.Dropout):
+    """Skip a residual branch for a random part of the images in training.
+
+    Applied to the output of the branch, before it is added to the shortcut. For each image, the
+    branch is zero with the probability `rate`, else it is divided by `1 - rate`, so that its mean
+    is that of the whole branch; in inference it is unchanged (Huang et al. 2016, section 3, with
+    the factor of its equation 5 moved from inference to training). Input and output: (batch, ...).
+
+    Args:
+        rate: probability that the branch is skipped, from 0 to below 1.
+        seed: seed of the random numbers; None takes one at random.
+        **kwargs: `name`, `dtype`, `trainable`.
+
+    Example:
+        >>> skip = vg.layers.StochasticDepth(0.5, seed=0)
+        >>> branch = skip(np.ones((64, 2, 2, 8), np.float32), training=True)
+        >>> np.unique(keras.ops.convert_to_numpy(branch)).tolist()
+        [0.0, 2.0]
+    """
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, seed=seed, **kwargs)
+
+    def build(self, input_shape: Any) -> None:
+        """Give each image one random number, which all of its elements share."""
+        self.noise_shape = (None, *(1,) * (len(input_shape) - 1))
+        super().build(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        config: dict[str, Any] = super().get_config()
+        del config["noise_shape"]
+        return config

@@ -1,0 +1,143 @@
+"""`recognize`: choosing the rules for a source by its names and shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from visiongarden.errors import UserError
+from visiongarden.weights.library import published, read_rules
+from visiongarden.weights.pair import size_of
+from visiongarden.weights.report import BODY, within
+from visiongarden.weights.resolve import Resolved, Target, resolve
+from visiongarden.weights.rules import Rules
+from visiongarden.weights.sources import Stored
+
+RulesArgument: TypeAlias = Literal["auto"] | str | Path | Rules | None
+"""Rules by name or file, "auto" to recognize them, or None for the names as they are."""
+
+_MAX_PREFIXES, _MAX_SEGMENTS = 6, 3
+
+
+@dataclass(frozen=True)
+class Recognized:
+    """Rules for a source, and the names that they give its weights.
+
+    Attributes:
+        rules: The rules; None if the names are used as they are.
+        names: Names by the source's name.
+        resolved: The weights with their counterparts.
+        prefix: Start of the source's names that was removed first, such as "module".
+        score: Fractions of the parameters of the target that fit: of backbone and decoder, and of
+            all.
+        automatic: Whether the rules were recognized, not given.
+        ignored: Names of the source that the rules ignore.
+    """
+
+    rules: Rules | None
+    names: dict[str, str]
+    resolved: Resolved
+    prefix: str = ""
+    score: tuple[float, float] = (0.0, 0.0)
+    automatic: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+def recognize(
+    weights: Iterable[Stored],
+    names: Mapping[str, str],
+    target: Target,
+    rules: RulesArgument = "auto",
+) -> Recognized:
+    """Choose rules for a source.
+
+    With "auto", the names are used as they are unless shipped rules match more parameters of the
+    target. A common start of the names, such as "module" or "backbone", is removed where more
+    weights match without it.
+
+    Args:
+        weights: Weights of the source.
+        names: Their names after the user's renames, by name.
+        target: The target's weights.
+        rules: The rules, or "auto".
+
+    Raises:
+        ConfigError: If there are no such rules.
+        UserError: If given rules match two weights of the source to one of the target.
+    """
+    weights = list(weights)
+    if rules is None:
+        return Recognized(None, dict(names), resolve(weights, names, target, None))
+    if rules != "auto":
+        given = rules if isinstance(rules, Rules) else read_rules(rules)
+        return max(_by_prefix(weights, names, target, given), key=lambda each: each.score)
+    plain = resolve(weights, names, target, None)
+    best = Recognized(None, dict(names), plain, score=_score(plain, target))
+    if best.score[0] == 1:
+        return best
+    for known in published():
+        for found in _by_prefix(weights, names, target, known, automatic=True):
+            if found.score > best.score:
+                best = found
+    return best
+
+
+def _by_prefix(
+    weights: list[Stored],
+    names: Mapping[str, str],
+    target: Target,
+    rules: Rules,
+    automatic: bool = False,
+) -> Iterator[Recognized]:
+    """Yield the result of rules for each start of the names that may have to be removed."""
+    for prefix in _prefixes(names.values()):
+        changed = {}
+        for stored in weights:
+            name = names[stored.name]
+            inner = name[len(prefix) :].lstrip("./") if _starts(name, prefix) else name
+            changed[stored.name] = rules.renamed(inner)
+        # Names that no rule changes are those of another checkpoint, or of our own models.
+        if automatic and all(changed[name] == names[name] for name in changed):
+            continue
+        try:
+            ignored = [s.name for s in weights if rules.ignores(changed[s.name])]
+            used = [s for s in weights if s.name not in ignored]
+            resolved = resolve(used, changed, target, rules)
+        except UserError:
+            if automatic or prefix:
+                continue  # other rules, or another start of the names, give unique names
+            raise
+        score = _score(resolved, target)
+        yield Recognized(rules, changed, resolved, prefix, score, automatic, tuple(ignored))
+
+
+def _prefixes(names: Iterable[str]) -> list[str]:
+    """Return "", and the starts of whole segments that many names have in common."""
+    counts: Counter[str] = Counter()
+    total = 0
+    for name in names:
+        steps = name.replace("/", ".").split(".")
+        total += 1
+        for depth in range(1, min(len(steps), _MAX_SEGMENTS + 1)):
+            counts["".join(f"{step}." for step in steps[:depth])[:-1]] += 1
+    common = [start for start, count in counts.most_common(20) if 3 * count >= total]
+    return ["", *common[:_MAX_PREFIXES]]
+
+
+def _starts(name: str, prefix: str) -> bool:
+    return bool(prefix) and name.replace("/", ".").startswith(f"{prefix}.")
+
+
+def _score(resolved: Resolved, target: Target) -> tuple[float, float]:
+    """Return the fractions of fitting parameters, of backbone and decoder first."""
+    fits = {path for path, each in resolved.pairs.items() if each.fits()}
+    body = [path for path in target.own if within(path, BODY)] or list(target.own)
+    return _fraction(body, fits, target), _fraction(target.own, fits, target)
+
+
+def _fraction(paths: Iterable[str], fits: set[str], target: Target) -> float:
+    sizes = {path: size_of(target.own[path].variable) for path in paths}
+    return sum(size for path, size in sizes.items() if path in fits) / max(1, sum(sizes.values()))

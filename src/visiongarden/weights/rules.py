@@ -1,0 +1,151 @@
+"""`Rules`: how the weights of a published checkpoint map to those of a model, as data."""
+
+from __future__ import annotations
+
+import functools
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from visiongarden.config import Value
+from visiongarden.data.preprocessing import Preprocessing
+from visiongarden.errors import ConfigError, UserError
+from visiongarden.weights.rename import prefix_rule
+
+MAX_AXES = 8
+
+
+class Change(Value):
+    """A change of an array's values, in the order of the fields.
+
+    Attributes:
+        transpose: New order of the axes of the array as the source stores it; the axes are then
+            not converted from PyTorch's order.
+        reshape: New shape; -1 stands for one side that follows from the others.
+        reverse: Axes whose order is reversed, such as -2 for a kernel (height, width, in, out) that
+            was trained on BGR images.
+        scale: Factor.
+        add: Summand.
+
+    Example:
+        >>> vg.weights.Change(transpose=(1, 0)).apply(np.zeros((2, 5))).shape
+        (5, 2)
+    """
+
+    transpose: tuple[int, ...] | None = None
+    reshape: tuple[int, ...] | None = None
+    reverse: tuple[int, ...] = ()
+    scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    add: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+
+    @model_validator(mode="after")
+    def _axes(self) -> Self:
+        axes = self.transpose
+        if axes is not None and sorted(axes) != list(range(len(axes))):
+            raise ConfigError(
+                f"transpose is {list(axes)}", rule="each axis once", fix="transpose: [1, 0]"
+            )
+        shape = self.reshape or ()
+        if any(side < -1 for side in shape) or shape.count(-1) > 1 or len(shape) > MAX_AXES:
+            raise ConfigError(
+                f"reshape is {list(shape)}", rule="sides of 0 or more, and at most one -1"
+            )
+        return self
+
+    def apply(self, array: Any) -> Any:
+        """Return the changed array.
+
+        Raises:
+            ValueError: If the shape of the array does not suit.
+        """
+        if self.transpose is not None:
+            array = np.transpose(array, self.transpose)
+        if self.reshape is not None:
+            array = np.reshape(array, self.reshape)
+        for axis in self.reverse:
+            if not -array.ndim <= axis < array.ndim:
+                raise ValueError(f"there is no axis {axis}")
+            array = np.flip(array, axis)
+        if self.scale != 1:
+            array = array * np.asarray(self.scale, array.dtype)
+        return array + np.asarray(self.add, array.dtype) if self.add else array
+
+
+class Rules(Value):
+    """How the weights of a published checkpoint map to those of a model.
+
+    Rules rename weights and, where the architectures store them in another form, change values.
+    They are read from YAML, so that a file adds a checkpoint: see `docs/weights.md`.
+
+    Attributes:
+        name: Name, such as "torchvision-resnet".
+        source: Checkpoints that the rules are for, in words.
+        names: Rules that replace the start of a name by whole segments, applied in order, as in
+            `transfer(rename=…)`: `{"layer{n}.{i}": "backbone/stage{n+1}/unit{i+1}"}`. Unlike
+            there, a rule may match nothing.
+        ignored: Prefixes of names that are not weights of the model, such as counters.
+        layout: Naming and axis order of the source, "keras" or "torch"; "auto" decides by each
+            name.
+        values: Changes of values by prefix of the model's path.
+        epsilon: Epsilon of the source's batch normalization. Where the model's differs, the moving
+            variance is shifted, so that both compute the same.
+        preprocessing: Preprocessing of 8-bit RGB that the weights were trained with. A transfer of
+            the backbone sets it in the model; the weights are not changed.
+        classes: Meaning of the rows of the class output, in words, if it is the same in all
+            checkpoints. The rows are then copied to a model of as many classes without names.
+
+    Raises:
+        ConfigError: A field is not valid.
+
+    Example:
+        >>> rules = vg.weights.Rules(name="mine", names={"layer{n}": "stage{n+1}"})
+        >>> rules.renamed("layer3.conv.weight")
+        'stage4.conv.weight'
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    source: str = ""
+    names: dict[str, str]
+    ignored: tuple[str, ...] = ()
+    layout: Literal["auto", "keras", "torch"] = "auto"
+    values: dict[str, Change] = Field(default_factory=dict)
+    epsilon: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    preprocessing: Preprocessing | None = None
+    classes: str = ""
+
+    @model_validator(mode="after")
+    def _patterns(self) -> Self:
+        sides = [*self.names.items(), *((old, "") for old in (*self.ignored, *self.values))]
+        for old, new in sides:
+            try:
+                compiled(old, new)
+            except UserError as error:
+                raise ConfigError(
+                    f"rules {self.name}: {error.what}",
+                    rule=error.rule,
+                    received=error.received,
+                    fix=error.fix,
+                ) from error
+        return self
+
+    def renamed(self, name: str) -> str:
+        """Return the name of a weight after all rules of `names`."""
+        for old, new in self.names.items():
+            after = compiled(old, new)(name)
+            name = name if after is None else after
+        return name
+
+    def ignores(self, name: str) -> bool:
+        """Return whether a name of the source is not that of a weight."""
+        return any(compiled(old, "")(name) is not None for old in self.ignored)
+
+    def change_of(self, path: str) -> Change | None:
+        """Return the change of values of a weight of the model, or None."""
+        found = (
+            change for old, change in self.values.items() if compiled(old, "")(path) is not None
+        )
+        return next(found, None)
+
+
+compiled = functools.lru_cache(maxsize=4096)(prefix_rule)
