@@ -155,6 +155,25 @@ def test_a_preprocessing_that_the_user_chose_is_not_replaced():
     assert all(np.array_equal(before[path], now) for path, now in numbers(model).items())
 
 
+@pytest.mark.parametrize(
+    ("own", "white"),
+    [
+        (vg.Preprocessing(dtype="uint16"), 65535),
+        (vg.Preprocessing(dtype="uint16", scale=1 / 4095), 4095),
+        (vg.Preprocessing(channels=1, order=(0, 0, 0)), 255),
+    ],
+)
+def test_images_of_other_types_are_normalized_after_scaling(own, white):
+    model = classifier(
+        vg.backbones.ResNet(depth=18, width=0.125, levels=("p5",)), preprocessing=own
+    )
+    transfer(arrays(resnet_shapes(18, base=8)), model)
+    images = np.full((1, 64, 64, own.channels), white, np.float32)
+    found = keras.ops.convert_to_numpy(model.get_layer("preprocessing")(images))[0, 0, 0]
+    expected = (1 - np.array([0.485, 0.456, 0.406])) / [0.229, 0.224, 0.225]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_two_swapped_tensors_are_found():
     """The conversion is by name: the same values under two exchanged names arrive exchanged."""
     source = arrays(resnet_shapes(18, base=8))

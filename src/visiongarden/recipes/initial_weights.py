@@ -87,8 +87,10 @@ class InitialWeights(Value):
     Attributes:
         source: Folder of a run, whose best model is used, a model file (.keras), or a checkpoint of
             another library.
-        rules: Rules from the names of the source to the paths of the model, such as
-            `{"model.0": "backbone/stem"}`; "auto" needs none where the names agree.
+        rules: Rules of a published checkpoint: the name of shipped ones or a file; or rules from
+            the names of the source to the paths of the model, such as `{"model.0":
+            "backbone/stem"}`. "auto" recognizes published checkpoints, and needs no rules where the
+            names agree.
         min_coverage: Smallest fraction of the parameters of the backbone that must be loaded, of
             those that `only` selects.
         only: Patterns of the paths to load, such as ["backbone/**"]; `*` matches within one
@@ -97,7 +99,7 @@ class InitialWeights(Value):
     """
 
     source: Path
-    rules: dict[str, str] | Literal["auto"] = "auto"
+    rules: dict[str, str] | str = "auto"
     min_coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
     only: tuple[str, ...] | None = None
     class_rows: Literal["name", "position"] = "name"
@@ -151,7 +153,8 @@ class InitialWeights(Value):
             return copy_weights(
                 self.file,
                 model,
-                rename=None if self.rules == "auto" else self.rules,
+                rename=None if isinstance(self.rules, str) else self.rules,
+                rules=self.rules if isinstance(self.rules, str) else "auto",
                 only=self.only,
                 min_coverage=self.min_coverage,
                 class_rows=self.class_rows,

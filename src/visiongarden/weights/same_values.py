@@ -40,9 +40,10 @@ def needed_values(
     own = target.preprocessing
     if not any(within(path, ("backbone",)) for path in paths):
         return None
-    if published is not None and own.output_channels == trained.output_channels and own.is_plain:
-        suits = trained.for_layout(own.layout)
-        return None if suits.is_same_to_backbone(own) else suits
+    if published is not None and own.output_channels == published.output_channels:
+        suits = _normalized(own, published)
+        if suits is not None:
+            return None if suits == own else suits
     if trained.is_same_to_backbone(own):
         return None
     raise UserError(
@@ -52,4 +53,28 @@ def needed_values(
         received=str(own),
         fix=f"build the target with preprocessing={trained.stated()}; to copy the weights all the "
         "same, pass {w.path: w for w in source.weights}",
+    )
+
+
+def _normalized(own: Preprocessing, published: Preprocessing) -> Preprocessing | None:
+    """Return a preprocessing that scales images as `own` does, and then normalizes as published.
+
+    Returns:
+        The preprocessing, or None if `own` does more than scaling the images to 0 to 1.
+    """
+    order = own.order or tuple(range(own.channels))
+    is_gray = len(set(order)) == 1
+    is_scaled = own.dtype != "uint8" or own.is_plain or is_gray
+    if own.std != 1 or not is_scaled or (not is_gray and order != tuple(range(len(order)))):
+        return None
+    # Published numbers are those for 8 bits: 255 times the value of 0 to 1.
+    factor = 255 * published.scale
+    shift = own.mean if isinstance(own.mean, float | int) else own.mean[0]
+    means = published.mean if isinstance(published.mean, tuple) else (published.mean,)
+    shifted = tuple(mean + shift * factor for mean in means)
+    return own.replace(
+        scale=own.scale * factor,
+        order=own.order if is_gray or published.order is None else published.order,
+        mean=shifted if isinstance(published.mean, tuple) else shifted[0],
+        std=published.std,
     )

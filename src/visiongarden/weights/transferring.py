@@ -105,7 +105,9 @@ def transfer(
         )
     output = None if output is None else _model_path(output)
     target = _opened(model, output)
-    report = copy_weights(source, target, rename, only, min_coverage, layout, class_rows)
+    report = copy_weights(
+        source, target, rename, only, min_coverage, layout, class_rows, rules=rules
+    )
     if output is not None:
         target.save(output)
     return report
@@ -120,6 +122,7 @@ def copy_weights(
     layout: str = "auto",
     class_rows: str = "name",
     counted: tuple[str, ...] = BODY,
+    rules: RulesArgument = "auto",
 ) -> TransferReport:
     """Copy weights into a built model as `transfer` does.
 
@@ -132,21 +135,16 @@ def copy_weights(
         layout: As in `transfer`.
         class_rows: As in `transfer`.
         counted: Parts whose parameters must be copied, for a target that is made of parts.
+        rules: As in `transfer`.
 
     Raises:
         UserError: As in `transfer`; the target is unchanged then.
     """
     with open_source(source, layout) as opened:
-<<<<<<< HEAD
-        matched = match(opened, target, rename, class_rows, only)
-        _check_coverage(matched, min_coverage, counted)
-        check_same_values(opened, target, matched.report.paths)
-=======
         matched = match(opened, target, rename, class_rows, only, rules)
-        _check_coverage(matched, min_coverage)
+        _check_coverage(matched, min_coverage, counted)
         published = None if matched.rules is None else matched.rules.preprocessing
         values = needed_values(opened, target, matched.report.paths, published)
->>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
         opened.verify()
         # All checks run before the first assignment, so that a failure leaves the target unchanged.
         for pair in matched.pairs:
@@ -154,17 +152,11 @@ def copy_weights(
             _check_overflow(pair)
         for pair in matched.pairs:
             pair.owned.variable.assign(_values(pair))
-<<<<<<< HEAD
-    return matched.report
-=======
     report = matched.report
     if values is not None:
         target.set_preprocessing(values)
         report = replace(report, preprocessing=str(values))
-    if output is not None:
-        target.save(output)
     return report
->>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
 
 
 def _opened(model: Any, output: Path | None) -> Any:
@@ -260,16 +252,8 @@ def _check_coverage(matched: Match, min_coverage: float, counted: tuple[str, ...
         f"only {share:.1%} of {report.target}'s {what} "
         f"would be copied from {report.source}; nothing was changed",
         rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
-<<<<<<< HEAD
-        received=f"missing: {', '.join(largest)}{more}{others}",
-        fix=_fix(matched, share),
-    )
-
-
-def _fix(matched: Match, share: float) -> str:
-=======
         received=f"missing: {', '.join(largest)}{more}{others}{_nearest(matched)}",
-        fix=_fix(matched),
+        fix=_fix(matched, share),
     )
 
 
@@ -282,8 +266,7 @@ def _nearest(matched: Match) -> str:
     return f"; nearest rules: {report.rules}, which match {len(report.paths)} of {weights} weights"
 
 
-def _fix(matched: Match) -> str:
->>>>>>> 18b4e4d (Map published checkpoints by rules; add MobileNetV2, EfficientNet-Lite0 and their layers)
+def _fix(matched: Match, share: float) -> str:
     rename = proposed(matched.only_in_source, matched.only_in_target)
     if rename:
         return _rename(rename)
