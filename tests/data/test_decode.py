@@ -10,8 +10,9 @@ from PIL import Image
 from visiongarden.data import decode, read
 from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError
-from visiongarden.samples.resizing import letterbox, resize
+from visiongarden.samples.resizing import resize
 from visiongarden.storage.header import image_size
+from visiongarden.transforms import Letterbox
 
 from .test_read import voc
 
@@ -104,7 +105,7 @@ def test_check_names_every_broken_image(tmp_path):
 @settings(max_examples=60)
 @given(*[st.integers(1, 300)] * 2, *[st.integers(1, 9).map(lambda n: 32 * n)] * 2, st.data())
 def test_letterbox_is_undone(height, width, rows, columns, data):
-    image, placement = letterbox(np.zeros((height, width, 3), np.uint8), (rows, columns))
+    image, placement = Letterbox().place(np.zeros((height, width, 3), np.uint8), (rows, columns))
     assert image.shape == (rows, columns, 3)
     x = sorted(data.draw(st.floats(0, width)) for _ in range(2))
     y = sorted(data.draw(st.floats(0, height)) for _ in range(2))
@@ -116,7 +117,7 @@ def test_letterbox_is_undone(height, width, rows, columns, data):
 
 
 def test_letterbox_shows_the_image_in_the_middle():
-    image, placement = letterbox(np.full((10, 20, 3), 255, np.uint8), (40, 40))
+    image, placement = Letterbox().place(np.full((10, 20, 3), 255, np.uint8), (40, 40))
     assert placement.scale == (2, 2)
     assert placement.offset == (0, 10)
     assert (image[10:30] == 255).all()

@@ -15,12 +15,13 @@ from visiongarden.data.rows import upright
 from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Keypoints, Masks, Sample
-from visiongarden.samples.resizing import cover, letterbox
 from visiongarden.scenes import make_scenes
 from visiongarden.transforms import (
     HSV,
     Affine,
+    CenterCrop,
     HorizontalFlip,
+    Letterbox,
     MixUp,
     Mosaic,
     Perspective,
@@ -269,14 +270,14 @@ def test_evaluation_sees_every_image_once_and_in_place(scenes):
         assert (batch.targets["classes"][row, len(own) :] == -1).all()
         assert batch.info.sizes[row].tolist() == [48, 64]
         np.testing.assert_array_equal(
-            batch.images[row], letterbox(scenes.load(row).image, (64, 64))[0]
+            batch.images[row], Letterbox().place(scenes.load(row).image, (64, 64))[0]
         )
 
 
 def test_covering_images_are_cropped_at_the_center(scenes):
-    batch = next(loader(scenes, resize="cover").epoch(0))
+    batch = next(loader(scenes, resize=CenterCrop()).epoch(0))
     for row in range(4):
-        expected, placement = cover(scenes.load(row).image, (64, 64))
+        expected, placement = CenterCrop().place(scenes.load(row).image, (64, 64))
         np.testing.assert_array_equal(batch.images[row], expected)
         np.testing.assert_allclose(batch.info.offsets[row], placement.offset)
 

@@ -56,7 +56,6 @@ def dataset(count=5):
 
 class Model:
     task = "detection"
-    resizes_images = False
     class_map = NAMES
     image_size = (64, 96)
 

@@ -19,7 +19,6 @@ LABELS = np.eye(3, dtype=np.float32)[[0, 2, 1, 0]]
 
 class Model:
     task = "classification"
-    resizes_images = False
     class_map = NAMES
     image_size = (8, 8)
 

@@ -26,7 +26,6 @@ RGB = np.random.default_rng(0).integers(2, 256, (64, 96, 3)).astype(np.uint8)
 
 class Model:
     task = "detection"
-    resizes_images = False
     class_map = NAMES
     image_size = (64, 96)
 

@@ -26,7 +26,6 @@ PICTURE = re.compile(
 
 class Model:
     task, image_size, class_map = "detection", (32, 32), CLASSES
-    resizes_images = False
 
 
 class OneBox:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from visiongarden.postprocess import SoftmaxDecoding, best_of_each
-from visiongarden.samples.resizing import letterbox
+from visiongarden.transforms import Letterbox
 
 
 @given(st.integers(8, 200), st.integers(8, 200), st.integers(0, 2**32 - 1))
@@ -18,7 +18,7 @@ def test_a_mask_is_restored_from_the_canvas(height, width, seed):
     top, left = int(rng.integers(0, height // 2)), int(rng.integers(0, width // 2))
     ground_truth[top : top + height // 2, left : left + width // 2] = 1
     picture = np.repeat(ground_truth[..., None] * 255, 3, axis=-1)
-    canvas, placement = letterbox(picture, (64, 64), fill=0)
+    canvas, placement = Letterbox(fill=0).place(picture, (64, 64))
     second = canvas[..., 0].astype(np.float32) / 255
     found = best_of_each(np.stack([1 - second, second], axis=-1), placement, (height, width))
     assert found.classes.shape == (height, width)
@@ -36,7 +36,7 @@ def test_the_best_class_and_its_score():
     scores = np.zeros((4, 4, 3), np.float32)
     scores[..., 2] = 0.6
     scores[..., 0] = 0.4
-    canvas_like = letterbox(np.zeros((4, 4, 3), np.uint8), (4, 4))[1]
+    canvas_like = Letterbox().place(np.zeros((4, 4, 3), np.uint8), (4, 4))[1]
     found = best_of_each(scores, canvas_like, (4, 4))
     assert (found.classes == 2).all()
     assert found.scores == pytest.approx(0.6)

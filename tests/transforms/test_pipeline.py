@@ -69,9 +69,15 @@ class Others(Transform):
 @pytest.mark.parametrize(
     ("chosen", "reference"),
     [
-        ([], lambda image, size: resizing.letterbox(image, size)[0]),
-        ([transforms.Letterbox()], lambda image, size: resizing.letterbox(image, size)[0]),
-        ([transforms.CenterCrop()], lambda image, size: resizing.cover(image, size)[0]),
+        ([], lambda image, size: transforms.Letterbox().place(image, size)[0]),
+        (
+            [transforms.Letterbox()],
+            lambda image, size: transforms.Letterbox().place(image, size)[0],
+        ),
+        (
+            [transforms.CenterCrop()],
+            lambda image, size: transforms.CenterCrop().place(image, size)[0],
+        ),
         ([transforms.Resize()], resizing.resize),
     ],
 )
@@ -85,12 +91,12 @@ def test_images_without_augmentation_are_those_of_evaluation(shape, chosen, refe
 def test_a_flip_before_or_after_letterboxing_moves_the_same_pixels():
     sample = sample_of(height=41, width=90)
     flip = transforms.HorizontalFlip(probability=1)
-    expected = resizing.letterbox(sample.image, (64, 65))[0]
+    expected = transforms.Letterbox().place(sample.image, (64, 65))[0]
     after = run([transforms.Letterbox(), flip], [sample], (64, 65))
     np.testing.assert_array_equal(after.image, expected[:, ::-1])
     turned = run([transforms.Letterbox(), transforms.Rotate90(turns=(1,))], [sample])
     np.testing.assert_array_equal(
-        turned.image, np.rot90(resizing.letterbox(sample.image, (64, 64))[0], -1)
+        turned.image, np.rot90(transforms.Letterbox().place(sample.image, (64, 64))[0], -1)
     )
 
 
@@ -528,7 +534,9 @@ def test_invalid_fill_values(fill, message):
         ("CutMix", {"alpha": 0}),
         ("CopyPaste", {"share": 2}),
         ("RandomErasing", {"max_side": 0}),
-        ("Letterbox", {"fill": 3}),
+        ("Letterbox", {"fill": -3}),
+        ("Letterbox", {"align": "left"}),
+        ("CenterCrop", {"fraction": 0}),
     ],
 )
 def test_invalid_fields(name, fields):

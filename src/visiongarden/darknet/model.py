@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -16,7 +16,13 @@ from visiongarden.darknet.cfg import Cfg, parse_cfg
 from visiongarden.darknet.decode import DarknetDecode
 from visiongarden.darknet.geometry import HEADS, Step, geometry, image_shape, values_of
 from visiongarden.darknet.nms import DarknetNms
-from visiongarden.darknet.resize import ResizeMode, centered, letterboxed, stretched
+from visiongarden.darknet.resize import (
+    DarknetResize,
+    ResizeMode,
+    centered,
+    letterboxed,
+    stretched,
+)
 from visiongarden.darknet.weights import Header
 from visiongarden.data import Preprocessing, ValueRange, to_pixels
 from visiongarden.data.image_of import ImageOf
@@ -64,7 +70,6 @@ class DarknetModel(SavedAsParts, keras.Model):
     """
 
     task: str = "detection"
-    resizes_images: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,6 +119,14 @@ class DarknetModel(SavedAsParts, keras.Model):
                 f"{self.cfg.file} predicts no boxes", rule=f"a layer of type {', '.join(HEADS)}"
             )
         return DarknetDecode(self.heads)
+
+    @property
+    def resize(self) -> DarknetResize:
+        """How images are brought to the network's size, see `place` and `class_scores`."""
+        if not self.heads:
+            return DarknetResize(method="crop")
+        is_letterbox = self.cfg.net.flag("letter_box")
+        return DarknetResize(method="letterbox" if is_letterbox else "stretch")
 
     def place(
         self,

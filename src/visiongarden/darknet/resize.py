@@ -13,12 +13,54 @@ import cv2
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.registry import register
+from visiongarden.transforms import Resizing
+from visiongarden.transforms.resizing import PixelValue
 from visiongarden.types import ImageSize, Placement
 
 ResizeMode = Literal["scripts", "program"]
 
 GRAY = 127.5
 """Gray value with which Darknet fills the borders of a letterbox."""
+
+
+@register
+class DarknetResize(Resizing):
+    """How Darknet brings images to the size of a network, as its Python scripts do.
+
+    An image of integers stays one, so that the borders of a letterbox are 128 instead of 127.5.
+
+    Attributes:
+        method: "stretch" by default, "letterbox" with `letter_box=1`, and "crop" for the center
+            crop of classifiers.
+
+    Example:
+        >>> image = np.zeros((2, 4, 3), np.uint8)
+        >>> vg.darknet.DarknetResize(method="letterbox").place(image, (4, 4))[0][:, 0, 0].tolist()
+        [128, 0, 0, 128]
+    """
+
+    method: Literal["stretch", "letterbox", "crop"] = "stretch"
+    fill: PixelValue | tuple[PixelValue, ...] | None = GRAY
+
+    def ratios(self, size: ImageSize, canvas: ImageSize) -> tuple[float, float]:
+        """Return the factors of the height and of the width of an image."""
+        rows, columns = canvas[0] / size[0], canvas[1] / size[1]
+        if self.method == "stretch":
+            return rows, columns
+        shorter = canvas[1] / min(size)
+        ratio = min(rows, columns) if self.method == "letterbox" else shorter
+        return ratio, ratio
+
+    def place(self, image: np.ndarray, canvas: ImageSize) -> tuple[np.ndarray, Placement]:
+        """Return an image on the canvas, with its type, and the placement of the whole image."""
+        if self.method == "crop":
+            # The results of classifiers contain no pixels.
+            found, placement = centered(image, canvas), Placement((1.0, 1.0), (0.0, 0.0))
+        else:
+            found, placement = _METHODS[self.method](image, canvas)
+        found = found if image.dtype.kind == "f" else np.rint(found)
+        return found.astype(image.dtype), placement
 
 
 def stretched(
@@ -142,6 +184,9 @@ def _resized(image: np.ndarray, length: int, axis: int) -> np.ndarray:
     high = np.take(image, np.minimum(first + 1, old_length - 1), axis)
     result: np.ndarray = (1 - share) * low + share * high
     return result
+
+
+_METHODS = {"stretch": stretched, "letterbox": letterboxed}
 
 
 def _half(difference: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.samples import Sample
 from visiongarden.samples.resizing import resize, resize_mask
+from visiongarden.transforms import Letterbox, Resizing
 from visiongarden.types import ImageSize
 
 CACHE_BYTES = 2 * 2**30
@@ -29,20 +30,23 @@ class Detail:
     Attributes:
         factor: Size relative to the canvas; above 1, crops of an image are still sharp when they
             fill the canvas.
-        cover: Whether the image covers a canvas of that size; otherwise it fits into it.
+        resize: How images are brought to the canvas.
         quick: Whether JPEGs may be decoded at a reduced size and resized by interpolation. This is
             much faster and changes pixels, so metrics do not use it.
     """
 
     factor: float = 1.0
-    cover: bool = False
+    resize: Resizing = field(default_factory=Letterbox)
     quick: bool = False
 
     def sides(self, height: int, width: int, canvas: ImageSize) -> ImageSize:
         """Return the (height, width) at which an image is kept; it is never enlarged."""
-        ratios = (canvas[0] / height, canvas[1] / width)
-        ratio = min(self.factor * (max(ratios) if self.cover else min(ratios)), 1.0)
-        return max(round(height * ratio), 1), max(round(width * ratio), 1)
+        rows, columns = (self.factor * each for each in self.resize.ratios((height, width), canvas))
+        if min(rows, columns) < 1 < max(rows, columns):
+            # Reduced along one axis here and enlarged along the other one later, an image would
+            # have other pixels than one that is resized in one step, as in prediction.
+            return height, width
+        return max(round(height * min(rows, 1.0)), 1), max(round(width * min(columns, 1.0)), 1)
 
     def pixels(self, canvas: ImageSize) -> float:
         """Return the number of pixels that an image usually takes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import cv2
 import numpy as np
@@ -16,21 +16,18 @@ from visiongarden.data.grain_batches import grain_batches
 from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError
 from visiongarden.samples import Batch, BatchInfo, Sample
-from visiongarden.samples.resizing import cover, letterbox, resize_mask
+from visiongarden.samples.resizing import resize_mask
 from visiongarden.transforms import (
-    CenterCrop,
     HorizontalFlip,
     Letterbox,
     Pipeline,
+    Resizing,
     Transform,
     VerticalFlip,
 )
 from visiongarden.transforms.pipeline import STEP, WINDOW, warn_of_mirrors
 from visiongarden.transforms.sizes import size_of_batch, sizes_of
 from visiongarden.types import IGNORE, ImageSize, Placement
-
-Resize: TypeAlias = Literal["letterbox", "cover"]
-"""How an image is brought to the size of the canvas: it fits into it, or covers it."""
 
 Targets: TypeAlias = Callable[[Sample, int], dict[str, np.ndarray]]
 """Function from a sample on its canvas, and the capacity, to arrays by name."""
@@ -77,7 +74,8 @@ class Loader:
         size_step: Largest stride of the model; with `multi_scale` all sizes are multiples of it.
         multi_scale: Largest change of the image size between batches, as a fraction of it.
         min_visibility: Smallest visible fraction of an object that is kept by the transforms.
-        resize: How images are brought to the size of the canvas.
+        resize: How images are brought to the size of the canvas; its `fill` is also the value of
+            pixels without an image in `transforms`.
         detail: Size at which decoded images are kept for training, relative to the canvas.
         targets: Function from a sample and the capacity to arrays; by default all annotations.
 
@@ -107,7 +105,7 @@ class Loader:
         size_step: int = 32,
         multi_scale: float = 0.0,
         min_visibility: float = 0.1,
-        resize: Resize = "letterbox",
+        resize: Resizing = Letterbox(),  # noqa: B008  frozen
         detail: float = 1.0,
         targets: Targets = targets_of,
     ) -> None:
@@ -136,7 +134,9 @@ class Loader:
         self.capacity = capacity or needed
         self.sizes = sizes_of(image_size, multi_scale if transforms is not None else 0, size_step)
         training = transforms is not None
-        kept = Detail(detail, cover=resize == "cover", quick=training and detail == 1)
+        # An image that is decoded at a reduced size still fills the canvas along one side only.
+        quick = training and detail == 1 and isinstance(resize, Letterbox)
+        kept = Detail(detail, resize, quick)
         # A mosaic's other images are at most WINDOW * STEP positions away: with this many cached,
         # each image is decoded once instead of four times.
         recent = WINDOW * STEP + 32 if training else 0
@@ -228,7 +228,8 @@ class _Epoch:
                 epochs=_NO_END if epochs is None else epochs,
                 seed=loader.seed,
                 min_visibility=loader.min_visibility,
-                resize=CenterCrop() if loader.resize == "cover" else Letterbox(),
+                fill=loader.resize.values,
+                resize=loader.resize,
             )
             self.pipeline.has_warned = loader.has_warned
 
@@ -266,19 +267,19 @@ def _order(loader: Loader, number: int) -> np.ndarray:
     return random.permutation(count) if loader.shuffle else np.arange(count)
 
 
-def placed(sample: Sample, size: ImageSize, how: Resize) -> tuple[Sample, Placement]:
+def placed(sample: Sample, size: ImageSize, resize: Resizing) -> tuple[Sample, Placement]:
     """Resize a decoded sample to a canvas without changing its content.
 
     Args:
         sample: Sample with a decoded image; `info.placement` leads from the original to it.
         size: (height, width) of the canvas.
-        how: "letterbox" or "cover".
+        resize: How the image is brought to the canvas.
 
     Returns:
         The sample on the canvas, and the placement of the original image on it.
     """
     image = np.asarray(sample.image)
-    canvas, placement = (letterbox if how == "letterbox" else cover)(image, size)
+    canvas, placement = resize.place(image, size)
     (sx, sy), (x, y) = placement.scale, placement.offset
     matrix = np.array([[sx, 0, x], [0, sy, y], [0, 0, 1]])
     (kx, _, _), (_, ky, _), _ = sample.info.placement.tolist()

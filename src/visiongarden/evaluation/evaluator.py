@@ -19,8 +19,8 @@ from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
-from visiongarden.models.kinds import WithClassMap, pixel_values_of
-from visiongarden.tasks import COCO_NMS, Task, task_of
+from visiongarden.models.kinds import OfWholeImages, WithClassMap, pixel_values_of
+from visiongarden.tasks import COCO_NMS, Task, resize_of, task_of
 from visiongarden.types import ClassMap
 
 _DATA_FIELDS = ("path", "reader", "channels", "split", "invalid_boxes", "class_names")
@@ -95,11 +95,12 @@ def evaluate(
     _check_task(network, data)
     task = task_of(network)
     classes = aligned(network, task.class_map(data), class_names)
-    if network.resizes_images:
+    if isinstance(network, OfWholeImages):
         return _evaluate_imported(network, data, metrics, classes)
     measured = metrics_of(task, classes.class_map, metrics)
     predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
-    loader = task.loader(data, predictor.image_size, min(batch_size, max(len(data), 1)))
+    rows, resize = min(batch_size, max(len(data), 1)), resize_of(network)
+    loader = task.loader(data, predictor.image_size, rows, resize=resize)
     seen = 0
     for batch in loader.epoch(0):
         count = len(batch.images)
@@ -160,7 +161,7 @@ def _evaluate_batches(
     task = task_of(model)
     classes = model.class_map or ClassMap(task.class_names(model.parts.head))
     measured = metrics_of(task, classes, metrics)
-    if not model.resizes_images:
+    if not isinstance(model, OfWholeImages):
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
     for number, (images, targets) in enumerate(pairs_of(batches, pixel_values_of(model).dtype)):
@@ -178,14 +179,14 @@ def _evaluate_batches(
 def _found(
     model: Any, task: Task, images: np.ndarray, predictor: Predictor | None, batch_size: int
 ) -> Iterator[Any]:
-    size = (int(images.shape[1]), int(images.shape[2]))
+    size, resize = (int(images.shape[1]), int(images.shape[2])), resize_of(model)
     if predictor is None:
         for image in images:
             yield _of_imported(model, image)
         return
     for start in range(0, len(images), batch_size):
         chunk = images[start : start + batch_size]
-        placed = [task.place(image, predictor.image_size) for image in chunk]
+        placed = [resize.place(image, predictor.image_size) for image in chunk]
         canvas = np.stack([image for image, _ in placed])
         rows = predictor(filled(canvas, min(batch_size, len(images))))
         for found, (_, placement) in zip(rows, placed, strict=False):

@@ -21,8 +21,8 @@ from visiongarden.errors import UserError, option
 from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
-from visiongarden.models.kinds import pixel_values_of
-from visiongarden.tasks import task_of
+from visiongarden.models.kinds import OfWholeImages, pixel_values_of
+from visiongarden.tasks import resize_of, task_of
 from visiongarden.types import Result
 
 
@@ -79,7 +79,7 @@ def predict(
             fix=option("batch_size", 8),
         )  # fmt: skip
     source, task = each_image(images), task_of(opened)
-    if predictor is None and not opened.resizes_images:
+    if predictor is None and not isinstance(opened, OfWholeImages):
         predictor = predictor_of(opened, score, iou)
     preprocessing = pixel_values_of(opened)
     # Images that are produced one by one must not fill the memory.
@@ -186,16 +186,16 @@ def scored(
         batch_size: Number of images per step.
         predictor: Predictor to use; by default one at the model's image size.
     """
-    if model.resizes_images:
+    if isinstance(model, OfWholeImages):
         for image in images:
             result, best = model.predict_image(image, score, iou)
             yield result.replace(class_map=model.class_map), best
         return
-    task = task_of(model)
+    task, resize = task_of(model), resize_of(model)
     predictor = predictor or predictor_of(model, score, iou)
     source, several = iter(images), False
     while chunk := list(itertools.islice(source, batch_size)):
-        placed = [task.place(image, predictor.image_size) for image in chunk]
+        placed = [resize.place(image, predictor.image_size) for image in chunk]
         canvas = np.stack([image for image, _ in placed])
         # The last of several batches is padded to the size of the others, so that the model is
         # compiled once; a single batch is not padded, which would only cost time.

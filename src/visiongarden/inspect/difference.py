@@ -110,6 +110,7 @@ def _parts_and_fields(source: Any) -> tuple[dict[str, Part], dict[str, Any]]:
     fields = {
         "image_size": size,
         "preprocessing": source.preprocessing.to_dict(),
+        "resize": source.resize.to_dict(),
         "class_map": classes,
         "dtype": source.dtype_policy.name,
     }

@@ -15,7 +15,7 @@ from visiongarden.inspect.drawing import Box, boxes, page, svg_file
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.markup import Preformatted
 from visiongarden.models import load
-from visiongarden.models.kinds import WithPreprocessing
+from visiongarden.models.kinds import WithPreprocessing, WithResize
 from visiongarden.parts import IMAGE, Part
 from visiongarden.storage import atomic_write
 from visiongarden.terminal import table, wrapped
@@ -58,6 +58,7 @@ class Figure(Preformatted):
         count: Parameters and MACs of the whole model.
         boxes: Layers with their inputs and sublayers, as `html` and `svg` draw them.
         preprocessing: What the first layer of a model does to the images, as text; "" for a part.
+        resize: How images are brought to the size of the model's input, as text; "" for a part.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Figure(Preformatted):
     count: Count
     boxes: tuple[Box, ...] = ()
     preprocessing: str = ""
+    resize: str = ""
 
     def __repr__(self) -> str:
         return (
@@ -83,13 +85,14 @@ class Figure(Preformatted):
         head = [f"{self.title}, image {height} × {width}"]
         if self.preprocessing:
             head.append(f"preprocessing: {self.preprocessing}")
+        if self.resize:
+            head.append(f"resize: {self.resize}")
         return wrapped("\n".join([*head, "", _table(self), "", total]))
 
     def html(self) -> str:
         """Return the figure as one self-contained HTML page."""
-        return page(
-            self.title, self.image_size, self.boxes, self.parts, self.count, self.preprocessing
-        )
+        images = ", ".join(filter(None, (self.preprocessing, self.resize)))
+        return page(self.title, self.image_size, self.boxes, self.parts, self.count, images)
 
     def svg(self) -> str:
         """Return the diagram as one SVG file without the details that the page expands."""
@@ -119,6 +122,7 @@ class Figure(Preformatted):
             "title": self.title,
             "image_size": list(self.image_size),
             "preprocessing": self.preprocessing,
+            "resize": self.resize,
             "count": asdict(self.count),
             "parts": {name: asdict(counted) for name, counted in self.parts.items()},
             "rows": [asdict(row) for row in self.rows],
@@ -165,6 +169,7 @@ def show(
         count=count_of(model, macs),
         boxes=drawing,
         preprocessing=str(source.preprocessing) if isinstance(source, WithPreprocessing) else "",
+        resize=str(source.resize) if isinstance(source, WithResize) else "",
     )
 
 

@@ -30,7 +30,7 @@ class Classifier(Joined):
         image_size: (height, width) in pixels, or one number for both; None leaves the size open.
         class_map: Class map, or a sequence of class names; it is saved with the model.
         dtype: Keras dtype policy of every layer; None uses the global policy.
-        **kwargs: `fused`, `name` and `preprocessing` of the model, see `Detector`.
+        **kwargs: `fused`, `name`, `preprocessing` and `resize` of the model, see `Detector`.
 
     Raises:
         ContractError: If the parts or the class map do not fit together. The message contains a

@@ -18,6 +18,7 @@ from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.infer import infer
 from visiongarden.models.notebook import as_html
+from visiongarden.models.resizing import as_resize, resize_in, written_resize
 from visiongarden.models.preprocessed import LAYER, image_input, read_preprocessing
 from visiongarden.models.subclass import (
     ARGUMENTS,
@@ -28,6 +29,7 @@ from visiongarden.models.subclass import (
 from visiongarden.models.trained import TrainedByHead
 from visiongarden.parts import Backbone, Decoder, Head, Part, connect
 from visiongarden.parts.target_inputs import PREFIX, target_inputs
+from visiongarden.transforms import Resizing
 from visiongarden.types import ClassMap, FeatureSpec, HeadContext, ImageSize
 
 MAX_SIDE, MAX_PIXELS = 32_768, 64_000_000
@@ -64,13 +66,12 @@ class Joined(SavedAsParts, TrainedByHead):
         image_size: (height, width) in pixels, or None.
         class_map: Class map, or None.
         preprocessing: What the first layer, `preprocessing`, does to images.
+        resize: How images of any size are brought to the size of the model's input, as a transform;
+            `vg.evaluate`, `vg.predict`, training and exported files use it.
         is_fused: Whether the layers are built in their folded form.
-        resizes_images: Whether the model resizes images and suppresses boxes itself, as imported
-            networks do.
     """
 
     __signature__: ClassVar[inspect.Signature]
-    resizes_images: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Set the signature that `help`, editors and notebooks show."""
@@ -96,12 +97,14 @@ class Joined(SavedAsParts, TrainedByHead):
         fused: bool = False,
         name: str | None = None,
         preprocessing: Preprocessing | Mapping[str, Any] | None = None,
+        resize: Resizing | Mapping[str, Any] | str | None = None,
     ) -> None:
         size = _as_size(image_size)
         classes = _as_class_map(class_map)
-        self._check_task(backbone, decoder, head)
+        task = self._task_for(backbone, decoder, head)
         values = _as_preprocessing(preprocessing, backbone)
         backbone.check_preprocessing(values)
+        placing = as_resize(resize, task.resize, values)
         built: dict[str, keras.Model] = {}
 
         def build_part(part: Part, inputs: FeatureSpec) -> keras.Model:
@@ -133,7 +136,7 @@ class Joined(SavedAsParts, TrainedByHead):
         self.take_targets(head.target_inputs)
         self.parts = Parts(backbone, decoder, head)
         self.image_size, self.class_map, self.is_fused = size, classes, fused
-        self.preprocessing = values
+        self.preprocessing, self.resize = values, placing
         self.backbone, self.decoder, self.head = backbone_model, decoder_model, head_model
         # `object.__setattr__` keeps Keras and TensorFlow from tracking the tensors as state.
         object.__setattr__(self, "_levels", connection.decoded)
@@ -225,6 +228,7 @@ class Joined(SavedAsParts, TrainedByHead):
             if self.class_map is None
             else {"names": list(self.class_map.names), "ids": list(self.class_map.ids)},
             "preprocessing": self.preprocessing.to_dict(),
+            "resize": written_resize(self.resize),
             "dtype": self.dtype_policy.name,
             "fused": self.is_fused,
             **self.trainable_config(),
@@ -237,7 +241,7 @@ class Joined(SavedAsParts, TrainedByHead):
 
         Raises:
             ModelFileError: If the class of a part is not registered.
-            ConfigError: If the preprocessing is invalid.
+            ConfigError: If the preprocessing or the resize is invalid.
             UserError: If the image size or the class map is invalid.
             ContractError: If the parts do not fit together.
         """
@@ -259,6 +263,7 @@ class Joined(SavedAsParts, TrainedByHead):
             image_size=config.get("image_size"),
             class_map=None if classes is None else _class_map(classes),
             preprocessing=read_preprocessing(config),
+            resize=resize_in(config),
             dtype=config.get("dtype"),
             fused=bool(config.get("fused")),
             name=config.get("name"),
@@ -286,6 +291,7 @@ class Joined(SavedAsParts, TrainedByHead):
             image_size=image_size,
             class_map=self.class_map,
             preprocessing=self.preprocessing,
+            resize=self.resize,
             fused=self.is_fused,
         )
         # Frozen layers, such as batch normalization, may behave differently during training.
@@ -348,7 +354,8 @@ class Joined(SavedAsParts, TrainedByHead):
         return model
 
     @classmethod
-    def _check_task(cls, backbone: Backbone, decoder: Decoder, head: Head) -> None:
+    def _task_for(cls, backbone: Backbone, decoder: Decoder, head: Head) -> Any:
+        """Return the task of the head, after a check that the class is for it."""
         if not isinstance(head, Head):
             raise UserError(
                 f"{cls.__name__} received {head} as its head",
@@ -356,10 +363,11 @@ class Joined(SavedAsParts, TrainedByHead):
                 fix=f"name the arguments: {cls.__name__}(backbone=…, decoder=…, head=…)",
             )
         # Imported by name, because imports go downward only, and tasks are above the models.
-        tasks = importlib.import_module("visiongarden.tasks").Task.names()
-        model = importlib.import_module("visiongarden.tasks").Task.find(head.task).model
+        base = importlib.import_module("visiongarden.tasks").Task
+        tasks, kind = base.names(), base.find(head.task)
+        model = kind.model
         if issubclass(cls, model):
-            return
+            return kind.of_head(head)
         raise ContractError(
             f"{cls.__name__} cannot use the head {head}",
             wants=(

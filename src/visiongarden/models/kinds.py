@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from visiongarden.data.preprocessing import Preprocessing
+from visiongarden.transforms import Resizing
 from visiongarden.types import HeadContext, ImageSize
 
 
@@ -69,13 +70,36 @@ class WithPreprocessing(Protocol):
         """What its first layer does to the images."""
 
 
+@runtime_checkable
+class WithResize(Protocol):
+    """A model that states how images are brought to the size of its input."""
+
+    @property
+    def resize(self) -> Resizing:
+        """The transform, see `vg.transforms.Resizing`."""
+
+
+@runtime_checkable
+class OfWholeImages(Protocol):
+    """A model that resizes images and suppresses boxes itself, as imported networks do."""
+
+    @property
+    def class_map(self) -> Any:
+        """The class map, or None."""
+
+    def predict_image(
+        self, image: Any, score: float | None = None, iou: float | None = None
+    ) -> Any:
+        """Return the result for one image of any size, and the best score."""
+
+
 def pixel_values_of(model: Any) -> Preprocessing:
     """Return the preprocessing whose pixel values the host passes to a model.
 
     An imported network of one channel takes 8-bit RGB and converts it itself, as Darknet does.
     """
     preprocessing = preprocessing_of(model)
-    converts = model.resizes_images and preprocessing.channels == 1
+    converts = isinstance(model, OfWholeImages) and preprocessing.channels == 1
     return Preprocessing() if converts else preprocessing
 
 

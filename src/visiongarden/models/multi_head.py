@@ -30,7 +30,7 @@ class MultiHead(Joined):
         image_size: (height, width) in pixels, or one number for both; None leaves the size open.
         class_map: Class map of the heads with classes, or a sequence of class names.
         dtype: Keras dtype policy of every layer; None uses the global policy.
-        **kwargs: `fused`, `name` and `preprocessing` of the model, see `Detector`.
+        **kwargs: `fused`, `name`, `preprocessing` and `resize` of the model, see `Detector`.
 
     Raises:
         ContractError: If a head does not fit the decoder or the class map.

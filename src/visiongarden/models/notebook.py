@@ -48,6 +48,7 @@ def facts(model: Any) -> list[tuple[str, str]]:
     return [
         ("image size", "any" if size is None else f"{size[0]} × {size[1]}"),
         ("preprocessing", str(model.preprocessing)),
+        ("resize", str(model.resize)),
         ("classes", _classes(model.class_map)),
         ("parameters", f"{model.count_params():,}, {trainable:,} of them trainable"),
         ("dtype policy", model.dtype_policy.name),

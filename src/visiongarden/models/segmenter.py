@@ -29,6 +29,9 @@ class Segmenter(Joined):
         name: Name of the model.
         preprocessing: What the first layer does to the images, as a `Preprocessing` or its fields;
             by default what the weights of the backbone need, else 8-bit RGB scaled to 0 to 1.
+        resize: How images of any size are brought to the size of the model's input, as a
+            `vg.transforms.Resizing`, its name or its fields; by default what suits the task: a
+            letterbox, for classes of whole images the center crop.
 
     Raises:
         ContractError: If the parts or the class map do not fit together. The message contains a

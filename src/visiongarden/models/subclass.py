@@ -11,14 +11,17 @@ from visiongarden.errors import ModelFileError, UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.models.files import read_part, written
 from visiongarden.models.preprocessed import read_preprocessing
+from visiongarden.models.resizing import resize_in, written_resize
 from visiongarden.models.serializable import decorator, unregistered
 from visiongarden.parts import Backbone, Decoder, Head, Part
+from visiongarden.transforms import Resizing
 from visiongarden.types import ClassMap
 
 ARGUMENTS = "arguments"
 """Key of a model's config under which the constructor arguments are stored."""
 
 _PART, _CLASSES, _PREPROCESSING = "__part__", "__class_map__", "__preprocessing__"
+_RESIZE = "__resize__"
 _ROLES = {"backbone": Backbone, "decoder": Decoder, "head": Head}
 _CURRENT = ("image_size", "dtype", "fused", "name")
 """Arguments that may have changed since construction, for example by `resized` or `fused`.
@@ -67,7 +70,8 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     arguments = {key: _read(value) for key, value in config[ARGUMENTS].items()}
     arguments |= {key: config[key] for key in _CURRENT if key in arguments and key in config}
     model = construct(cls, arguments)
-    _check_same_preprocessing(cls, model, config)
+    _check_same(cls, "preprocessing", model.preprocessing, read_preprocessing(config))
+    _check_same(cls, "resize", model.resize, resize_in(config))
     # Weights are loaded by path, and parts with equal paths may compute something else.
     for role in _ROLES:
         current, saved = written(vars(model.parts)[role]), config.get(role)
@@ -82,13 +86,12 @@ def construct_subclass(cls: type, config: dict[str, Any]) -> Any:
     return model
 
 
-def _check_same_preprocessing(cls: type, model: Any, config: dict[str, Any]) -> None:
-    saved = read_preprocessing(config)
-    if model.preprocessing != saved:
+def _check_same(cls: type, name: str, built: Any, saved: Any) -> None:
+    if built != saved:
         raise ModelFileError(
-            f"{cls.__name__} builds another preprocessing than the one in the file",
+            f"{cls.__name__} builds another {name} than the one in the file",
             rule=str(saved),
-            received=str(model.preprocessing),
+            received=str(built),
             fix=f"undo the change of {cls.__name__}",
         )
 
@@ -98,6 +101,8 @@ def _written(cls: type, name: str, value: Any) -> Any:
         return {_PART: value.role, "value": written(value)}
     if isinstance(value, Preprocessing):
         return {_PREPROCESSING: value.to_dict()}
+    if isinstance(value, Resizing):
+        return {_RESIZE: written_resize(value)}
     if isinstance(value, ClassMap):
         return {_CLASSES: [list(value.names), list(value.ids)]}
     if isinstance(value, (list, tuple)):
@@ -135,6 +140,8 @@ def _read(value: Any) -> Any:
         return read_part(value.get("value"), _ROLES[value[_PART]])
     if _PREPROCESSING in value:
         return Preprocessing.from_dict(value[_PREPROCESSING])
+    if _RESIZE in value:
+        return Resizing.from_dict(value[_RESIZE])
     if _CLASSES in value:
         names, ids = value[_CLASSES]
         return ClassMap(tuple(names), tuple(ids))

@@ -167,7 +167,8 @@ def _enlarged(instances: Instances) -> Instances:
 
 
 def _input_images(model: Any, val: Dataset, count: int) -> np.ndarray:
-    batch = next(Loader(val, model.image_size, min(count, len(val))).epoch(0))
+    loader = Loader(val, model.image_size, min(count, len(val)), resize=model.resize)
+    batch = next(loader.epoch(0))
     return batch.images
 
 

@@ -22,7 +22,7 @@ from visiongarden.recipes.evaluation_settings import Evaluation
 from visiongarden.recipes.initial_weights import InitialWeights, initial_weights
 from visiongarden.tasks import DetectionTask, Task, find
 from visiongarden.training import Training
-from visiongarden.transforms import Transform
+from visiongarden.transforms import Resizing, Transform
 from visiongarden.types import ImageSize, stride_of
 
 
@@ -39,6 +39,8 @@ class Model(Value):
         image_size: (height, width) in pixels, or one number for both.
         preprocessing: Channels, type, scale, mean and std of the images, see `Preprocessing`; by
             default what the weights of the backbone need, else that of the training images.
+        resize: How images of any size are brought to `image_size`: a letterbox, stretching or the
+            center crop, see `vg.transforms.Resizing`; by default what suits the task.
         weights: Pretrained weights that training starts from: the folder of a run, a model file or
             a checkpoint, or the fields of `InitialWeights`.
     """
@@ -50,6 +52,7 @@ class Model(Value):
     loss_weights: dict[str, float] | None = None
     image_size: ImageSize = (320, 320)
     preprocessing: Preprocessing | None = None
+    resize: Resizing | None = None
     weights: InitialWeights | None = None
 
     @field_validator("weights", mode="before")
@@ -305,7 +308,7 @@ class Recipe(Value):
             decoder=parts.decoder,
             **kind.head_arguments(parts.head),
             image_size=parts.image_size,
-            **{"preprocessing": parts.preprocessing} | options,
+            **{"preprocessing": parts.preprocessing, "resize": parts.resize} | options,
         )
         return model
 

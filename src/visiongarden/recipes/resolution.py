@@ -27,6 +27,7 @@ from visiongarden.tasks import (
     Defaults,
     DetectionTask,
     Task,
+    common_resize,
     find,
     is_decided,
     task_of_data,
@@ -103,7 +104,7 @@ def _resolved(
     defaults = _defaults(name, fields.get("model"))
     model = fields.get("model", {})
     if isinstance(model, Mapping):
-        fields["model"] = defaults.model | dict(model)
+        fields["model"] = defaults.model | {"resize": _resize(name, model)} | dict(model)
     # Default transforms depend on the images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
@@ -147,6 +148,12 @@ def _defaults(name: str, model: Any) -> Defaults:
         if isinstance(model, Mapping) and {"backbone", "head"} <= model.keys():
             return Defaults()
         raise
+
+
+def _resize(name: str, model: Any) -> str:
+    """Return the name of the default `resize` of a model."""
+    names = [Head.find(_type(head)).task for head in _heads(model).values()] or [name]
+    return type(common_resize([find(each) for each in names])).__name__
 
 
 def _heads(model: Any) -> dict[str, Any]:

@@ -51,6 +51,7 @@ from visiongarden.training import (
     lower_rate,
     make_callbacks,
 )
+from visiongarden.transforms import Resizing
 
 _MAX_LEAKS = 3
 _MAX_NAME = 100
@@ -144,7 +145,7 @@ def train(
     for dataset in (train_set, val_set):
         # Now with what the head states, such as the units of its values.
         task_of(model).check(dataset)
-    loader = _loader(recipe, train_set)
+    loader = _loader(recipe, train_set, model.resize)
     check_sizes(model, loader)
     selected = selection(recipe.evaluation, kind, model, val_set)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
@@ -222,12 +223,13 @@ def _name(recipe: Recipe) -> str:
     return "-".join(dict.fromkeys(names))[:_MAX_NAME]
 
 
-def _loader(recipe: Recipe, dataset: Any) -> Any:
+def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
     return recipe.kind.loader(
         dataset,
         image_size=recipe.model.image_size,
         batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
         transforms=recipe.transforms,
+        resize=resize,
         multi_scale=recipe.training.multi_scale,
         min_visibility=recipe.datasets[0].min_visibility,
         shuffle=True,
@@ -346,7 +348,7 @@ def _log_summary(
         f"{task.row_names} {', '.join(task.class_map(train_set).names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        f"images: {model.preprocessing}",
+        f"images: {model.preprocessing}, {model.resize}",
         *_notes(train_set, val_set, depth),
     ):
         LOGGER.info(line)

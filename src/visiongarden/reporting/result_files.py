@@ -20,7 +20,7 @@ from visiongarden.data.model_pixels import pixels_for
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models import load
-from visiongarden.models.kinds import pixel_values_of
+from visiongarden.models.kinds import OfWholeImages, pixel_values_of
 from visiongarden.storage import atomic_write
 from visiongarden.tasks import PredictionFiles, task_of
 
@@ -177,7 +177,7 @@ def _results(
 ) -> Iterator[tuple[Path, Any]]:
     """Yield each file with (pixels, prediction, best score), or with the error that occurred."""
     predictor, preprocessing = None, pixel_values_of(model)
-    if not model.resizes_images:
+    if not isinstance(model, OfWholeImages):
         predictor = predictor_of(model, score, iou)
     for file in files:
         try:

@@ -1,55 +1,14 @@
-"""Resize images and masks: letterbox, cover and plain resizing."""
+"""Resize the pixels of images and masks."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-from visiongarden.types import ImageSize, Placement
+from visiongarden.types import ImageSize
 
 _CHANNELS = 4
 """Most channels that all of OpenCV's interpolations accept together."""
-
-
-def letterbox(image: np.ndarray, size: ImageSize, fill: int = 114) -> tuple[np.ndarray, Placement]:
-    """Resize an image to fit into a canvas, keeping its aspect ratio, and center it.
-
-    Args:
-        image: uint8, uint16 or float32 (height, width, channels).
-        size: (height, width) of the canvas.
-        fill: value of the borders, in the range of the image.
-
-    Returns:
-        The canvas (*size, channels), and the placement of the image on it.
-    """
-    height, width = image.shape[:2]
-    ratio = min(size[0] / height, size[1] / width)
-    rows, columns = max(round(height * ratio), 1), max(round(width * ratio), 1)
-    image = resize(image, (rows, columns))
-    top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
-    canvas = np.full((*size, *image.shape[2:]), fill, image.dtype)
-    canvas[top : top + rows, left : left + columns] = image
-    return canvas, Placement((columns / width, rows / height), (float(left), float(top)))
-
-
-def cover(image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-    """Resize an image to cover a canvas, keeping its aspect ratio, and crop its center.
-
-    Args:
-        image: uint8, uint16 or float32 (height, width, channels).
-        size: (height, width) of the canvas.
-
-    Returns:
-        The canvas (*size, channels), and the placement of the uncropped image, whose offset is
-        negative or 0.
-    """
-    height, width = image.shape[:2]
-    ratio = max(size[0] / height, size[1] / width)
-    rows, columns = max(round(height * ratio), size[0]), max(round(width * ratio), size[1])
-    top, left = (rows - size[0]) // 2, (columns - size[1]) // 2
-    seen = resize(image, (rows, columns))[top : top + size[0], left : left + size[1]]
-    placement = Placement((columns / width, rows / height), (float(-left), float(-top)))
-    return np.ascontiguousarray(seen), placement
 
 
 def resize(image: np.ndarray, size: ImageSize, quick: bool = False) -> np.ndarray:

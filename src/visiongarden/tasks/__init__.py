@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from visiongarden.errors import UserError
-from visiongarden.models.kinds import MadeOfParts
+from visiongarden.models.kinds import MadeOfParts, WithResize
 from visiongarden.tasks.classification import ClassificationTask
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.multi_head import MultiHeadTask
+from visiongarden.tasks.multi_head import MultiHeadTask, common_resize
 from visiongarden.tasks.multi_label import MultiLabelTask
 from visiongarden.tasks.parity import Parity
 from visiongarden.tasks.prediction_files import PredictionFiles
 from visiongarden.tasks.regression import RegressionTask
 from visiongarden.tasks.segmentation import SemanticSegmentationTask
 from visiongarden.tasks.task import Defaults, Section, Task, in_words
+from visiongarden.transforms import Resizing
 
 __all__ = [
     "COCO_NMS",
@@ -31,8 +32,10 @@ __all__ = [
     "Section",
     "SemanticSegmentationTask",
     "Task",
+    "common_resize",
     "find",
     "is_decided",
+    "resize_of",
     "task_of",
     "task_of_data",
     "task_of_fields",
@@ -52,6 +55,11 @@ def task_of(model: Any) -> Task:
     """Return the task of a model, with what it takes from the head, see `Task.of_head`."""
     kind: type[Task] = Task.find(model.task)
     return kind.of_head(model.parts.head) if isinstance(model, MadeOfParts) else kind()
+
+
+def resize_of(model: Any) -> Resizing:
+    """Return how images are brought to a model; for an object without `resize` that of its task."""
+    return model.resize if isinstance(model, WithResize) else task_of(model).resize
 
 
 def task_of_data(dataset: Any) -> Task:

@@ -28,7 +28,7 @@ from visiongarden.tasks.whole_images import (
     refuse_values,
     small_classifier,
 )
-from visiongarden.transforms import HorizontalFlip, RandomResizedCrop, Transform
+from visiongarden.transforms import CenterCrop, HorizontalFlip, RandomResizedCrop, Transform
 from visiongarden.types import ClassMap, ImageSize, Ranking
 
 _ROUNDING = 1e-3
@@ -80,7 +80,7 @@ class ClassificationTask(WholeImageTask):
     """Image classification: a score for each class."""
 
     name = "classification"
-    resize = "cover"
+    resize = CenterCrop()
     detail = 1.5
     outputs = ("scores",)
     monitor = "top1"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from types import SimpleNamespace
@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from visiongarden.data.loader import Resize
 from visiongarden.losses.combined import own_targets
 from visiongarden.metrics import Metric
 from visiongarden.metrics.several import WithClasses
@@ -22,8 +21,14 @@ from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Parity
 from visiongarden.tasks.task import Section, Task
-from visiongarden.transforms import Transform
+from visiongarden.transforms import Letterbox, Resizing, Transform
 from visiongarden.types import ClassMap, HeadResults, ImageSize, Placement
+
+
+def common_resize(tasks: Iterable[Task]) -> Resizing:
+    """Return the `resize` of tasks that agree, else a letterbox, which shows whole images."""
+    found = {task.resize for task in tasks}
+    return found.pop() if len(found) == 1 else Letterbox()
 
 
 class OneOfSeveral:
@@ -119,10 +124,9 @@ class MultiHeadTask(Task):
         return tuple(f"{name}/{metric}" for name, task in pairs for metric in task.metric_names)
 
     @property
-    def resize(self) -> Resize:  # type: ignore[override]
+    def resize(self) -> Resizing:  # type: ignore[override]
         """How images are resized: as the heads agree, else letterboxed, which shows all of them."""
-        found = {task.resize for task in self.tasks.values()}
-        return found.pop() if len(found) == 1 else "letterbox"
+        return common_resize(self.tasks.values())
 
     @property
     def detail(self) -> float:  # type: ignore[override]

@@ -11,7 +11,6 @@ import numpy as np
 from visiongarden import plugins, registry
 from visiongarden.config import Typed
 from visiongarden.data import Loader
-from visiongarden.data.loader import Resize
 from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
 from visiongarden.errors import ConfigError, UserError, nearest, option
@@ -19,11 +18,10 @@ from visiongarden.metrics import Metric
 from visiongarden.parts import Backbone, Decoder, Head, OfClasses
 from visiongarden.postprocess.nms import Share
 from visiongarden.samples import Sample
-from visiongarden.samples.resizing import cover, letterbox
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Parity, difference_of
 from visiongarden.tasks.prediction_files import PredictionFiles
-from visiongarden.transforms import Transform
+from visiongarden.transforms import Letterbox, Resizing, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement
 
 
@@ -74,7 +72,8 @@ class Task(Typed):
         shown: Names of the metrics shown during training; empty for `monitor` alone.
         title: Display name of the metrics.
         row_name: What a column of the targets is, and a row of the table of an evaluation: "class".
-        resize: How images are brought to the model's input size: "letterbox" or "cover".
+        resize: How images are brought to the size of the model's input, unless its field `resize`
+            differs.
         detail: Size at which decoded training images are kept, relative to the model's input.
         needs_decoder: Whether a model needs a decoder between backbone and head.
         data_fields: Fields of the head whose values the dataset provides, see `head_fields`.
@@ -94,7 +93,7 @@ class Task(Typed):
     shown: ClassVar[tuple[str, ...]] = ()
     title: ClassVar[str] = "metrics"
     row_name: ClassVar[str] = "class"
-    resize: ClassVar[Resize] = "letterbox"
+    resize: ClassVar[Resizing] = Letterbox()
     detail: ClassVar[float] = 1.0
     needs_decoder: ClassVar[bool] = True
     data_fields: ClassVar[tuple[str, ...]] = ("num_classes",)
@@ -268,6 +267,7 @@ class Task(Typed):
         image_size: ImageSize,
         batch_size: int,
         transforms: Sequence[Transform] | None = None,
+        resize: Resizing | None = None,
         **options: Any,
     ) -> Loader:
         """Create a loader of batches.
@@ -277,6 +277,7 @@ class Task(Typed):
             image_size: (height, width) of the images in pixels.
             batch_size: Images per batch.
             transforms: Transforms of training images, in order; None for evaluation.
+            resize: That of the model; None for that of the task.
             **options: `shuffle`, `seed`, `workers`, `drop_remainder`, `size_step`, `multi_scale`
                 and `min_visibility` of the loader.
 
@@ -289,7 +290,7 @@ class Task(Typed):
             image_size,
             batch_size,
             transforms,
-            resize=self.resize,
+            resize=self.resize if resize is None else resize,
             detail=self.detail,
             targets=self.to_targets,
             **options,
@@ -303,18 +304,6 @@ class Task(Typed):
             capacity: Largest number of objects of an image.
         """
         return targets_of(sample, capacity)
-
-    def place(self, image: np.ndarray, size: ImageSize) -> tuple[np.ndarray, Placement]:
-        """Resize an image to the model's input size, as the loader does without transforms.
-
-        Args:
-            image: Image (height, width, channels).
-            size: (height, width) of the model's input.
-
-        Returns:
-            The resized image, and its placement, for `to_original`.
-        """
-        return (letterbox if self.resize == "letterbox" else cover)(image, size)
 
     def metrics(self, class_map: ClassMap) -> list[Metric]:
         """Create the metrics of an evaluation; one of them returns `monitor`.

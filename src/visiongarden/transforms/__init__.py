@@ -26,6 +26,7 @@ from visiongarden.transforms.random_crop import RandomCrop
 from visiongarden.transforms.random_erasing import RandomErasing
 from visiongarden.transforms.random_resized_crop import RandomResizedCrop
 from visiongarden.transforms.resize import Resize
+from visiongarden.transforms.resizing import Resizing
 from visiongarden.transforms.rotate90 import Rotate90
 from visiongarden.transforms.transform import Context, Layout, Policy, Transform, Warp, size_of
 from visiongarden.transforms.vertical_flip import VerticalFlip
@@ -60,6 +61,7 @@ __all__ = [
     "RandomErasing",
     "RandomResizedCrop",
     "Resize",
+    "Resizing",
     "Rotate90",
     "Transform",
     "VerticalFlip",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated
 
-import numpy as np
+from pydantic import Field
 
 from visiongarden.registry import register
-from visiongarden.samples import Sample
-from visiongarden.transforms.transform import Context, Warp, size_of
+from visiongarden.transforms.resizing import Resizing
 from visiongarden.types import ImageSize
 
 
 @register
-class CenterCrop(Warp):
+class CenterCrop(Resizing):
     """Scale an image to cover the canvas, keeping its aspect ratio, and crop its center.
+
+    Attributes:
+        fraction: Side of the crop relative to the scaled image, where they are closest: 0.875 for
+            224 pixels of an image whose shorter side was scaled to 256.
 
     Example:
         >>> info = vg.samples.ImageInfo(1, None, (20, 40))
@@ -26,15 +29,14 @@ class CenterCrop(Warp):
         [[4.0, 0.0, -40.0], [0.0, 4.0, 0.0], [0.0, 0.0, 1.0]]
     """
 
-    random: ClassVar[bool] = False
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
 
-    def matrix(
-        self, sample: Sample, context: Context, rng: np.random.Generator
-    ) -> tuple[np.ndarray, ImageSize]:
-        """Return the matrix to the canvas, and its size."""
-        (height, width), size = size_of(sample), context.size
-        ratio = max(size[0] / height, size[1] / width)
-        rows, columns = max(round(height * ratio), size[0]), max(round(width * ratio), size[1])
-        top, left = (rows - size[0]) // 2, (columns - size[1]) // 2
-        matrix = [[columns / width, 0, -left], [0, rows / height, -top], [0, 0, 1]]
-        return np.array(matrix, np.float64), size
+    def ratios(self, size: ImageSize, canvas: ImageSize) -> tuple[float, float]:
+        """Return the factor with which the crop covers the canvas, for both sides."""
+        ratio = max(canvas[0] / size[0], canvas[1] / size[1]) / self.fraction
+        return ratio, ratio
+
+    def scaled(self, size: ImageSize, canvas: ImageSize) -> ImageSize:
+        """Return the (height, width) of the scaled image, at least those of the canvas."""
+        rows, columns = super().scaled(size, canvas)
+        return max(rows, canvas[0]), max(columns, canvas[1])

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
+from typing import Literal
 
 from visiongarden.registry import register
-from visiongarden.samples import Sample
-from visiongarden.transforms.transform import Context, Warp, size_of
+from visiongarden.transforms.resizing import Resizing
 from visiongarden.types import ImageSize
 
 
 @register
-class Letterbox(Warp):
-    """Scale an image to fit into the canvas, keeping its aspect ratio, and center it.
+class Letterbox(Resizing):
+    """Scale an image to fit into the canvas, keeping its aspect ratio; the rest is `fill`.
 
     Sides are rounded to whole pixels, so that pixels are those of evaluation and prediction.
+
+    Attributes:
+        align: Where the image is on the canvas: "center", or "top_left" as in YOLOX.
 
     Example:
         >>> info = vg.samples.ImageInfo(1, None, (20, 40))
@@ -28,15 +28,13 @@ class Letterbox(Warp):
         [[2.0, 0.0, 0.0], [0.0, 2.0, 20.0], [0.0, 0.0, 1.0]]
     """
 
-    random: ClassVar[bool] = False
+    align: Literal["center", "top_left"] = "center"
 
-    def matrix(
-        self, sample: Sample, context: Context, rng: np.random.Generator
-    ) -> tuple[np.ndarray, ImageSize]:
-        """Return the matrix to the canvas, and its size."""
-        (height, width), size = size_of(sample), context.size
-        ratio = min(size[0] / height, size[1] / width)
-        rows, columns = max(round(height * ratio), 1), max(round(width * ratio), 1)
-        top, left = (size[0] - rows) // 2, (size[1] - columns) // 2
-        matrix = [[columns / width, 0, left], [0, rows / height, top], [0, 0, 1]]
-        return np.array(matrix, np.float64), size
+    def ratios(self, size: ImageSize, canvas: ImageSize) -> tuple[float, float]:
+        """Return the factor with which the image just fits, for both sides."""
+        ratio = min(canvas[0] / size[0], canvas[1] / size[1])
+        return ratio, ratio
+
+    def corner(self, scaled: ImageSize, canvas: ImageSize) -> tuple[int, int]:
+        """Return row and column of the scaled image's first pixel."""
+        return super().corner(scaled, canvas) if self.align == "center" else (0, 0)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -14,6 +16,7 @@ from visiongarden.samples import Sample, columns
 from visiongarden.transforms.failures import check_pixel_type, named
 from visiongarden.transforms.letterbox import Letterbox
 from visiongarden.transforms.pending import Pending, checked
+from visiongarden.transforms.resizing import Resizing
 from visiongarden.transforms.transform import (
     Layout,
     Policy,
@@ -62,7 +65,8 @@ class Pipeline:
         min_visibility: smallest visible fraction of an object that is kept, 0 to 1. It is decided
             once, when pixels are rendered: of objects with a mask by the mask, of others by the
             box. An object whose visible box has a side below 2 pixels is removed too.
-        fill: pixel value where there is no image: one, or one per channel.
+        fill: pixel value where there is no image: one, or one per channel; None: that of `resize`,
+            else 114.
         resize: warp to `size` for samples of another size; None: `Letterbox`.
 
     Raises:
@@ -88,7 +92,7 @@ class Pipeline:
         epochs: int,
         seed: int,
         min_visibility: float = 0.1,
-        fill: Sequence[float] = (114,),
+        fill: Sequence[float] | None = None,
         resize: Warp | None = None,
     ) -> None:
         for transform in transforms:
@@ -96,12 +100,16 @@ class Pipeline:
                 raise _no_transform(transform)
         self.transforms, self.samples, self.size = tuple(transforms), samples, size
         self.capacity, self.epochs, self.seed = capacity, epochs, seed
-        self.min_visibility, self.fill = min_visibility, tuple(fill)
         self.resize = Letterbox() if resize is None else resize
+        chosen = self.resize if isinstance(self.resize, Resizing) else Letterbox()
+        self.min_visibility = min_visibility
+        self.fill = chosen.values if fill is None else tuple(fill)
         self.has_warned = False
         _check("min_visibility", min_visibility, 0 <= min_visibility <= 1, "0 to 1", 0.1)
         _check("seed", seed, seed >= 0, "an integer of at least 0", 0)
         _check("fill", fill, len(self.fill) > 0, "one value, or one per channel", (114,))
+        for transform in self.transforms:
+            self._check_fill(transform)
 
     def __call__(self, place: int, epoch: int, size: ImageSize | None = None) -> Sample:
         """Return one transformed sample.
@@ -126,6 +134,19 @@ class Pipeline:
         if not self.has_warned:
             self.has_warned = True
             warn_of_mirrors()
+
+    def _check_fill(self, transform: Transform) -> None:
+        """Refuse a value that the transform would not use: all of them fill with the same."""
+        if not isinstance(transform, Resizing) or transform.fill is None:
+            return
+        if transform.values != self.fill:
+            name, fields = type(transform).__name__, {"type": type(self.resize).__name__}
+            raise UserError(
+                f"{name} has another fill value than the resize of the run",
+                rule="one fill value for all transforms, that of model.resize",
+                received=f"{list(transform.values)} and {list(self.fill)}",
+                fix=f"model.resize={shlex.quote(json.dumps(fields | {'fill': transform.fill}))}",
+            )
 
     def _too_many(self, name: str, sample: Sample) -> UserError:
         count = len(sample.instances)

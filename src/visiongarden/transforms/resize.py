@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import numpy as np
-
 from visiongarden.registry import register
-from visiongarden.samples import Sample
-from visiongarden.transforms.transform import Context, Warp, size_of
+from visiongarden.transforms.resizing import Resizing
 from visiongarden.types import ImageSize
 
 
 @register
-class Resize(Warp):
+class Resize(Resizing):
     """Stretch an image to the canvas, changing its aspect ratio.
 
     Example:
@@ -26,11 +21,6 @@ class Resize(Warp):
         [2.0, 4.0, 1.0]
     """
 
-    random: ClassVar[bool] = False
-
-    def matrix(
-        self, sample: Sample, context: Context, rng: np.random.Generator
-    ) -> tuple[np.ndarray, ImageSize]:
-        """Return the matrix to the canvas, and its size."""
-        (height, width), size = size_of(sample), context.size
-        return np.diag([size[1] / width, size[0] / height, 1.0]), size
+    def ratios(self, size: ImageSize, canvas: ImageSize) -> tuple[float, float]:
+        """Return the factors with which both sides are those of the canvas."""
+        return canvas[0] / size[0], canvas[1] / size[1]

@@ -63,7 +63,7 @@ def page(
     boxes: tuple[Box, ...],
     parts: Mapping[str, Count],
     count: Count,
-    preprocessing: str = "",
+    images: str = "",
 ) -> str:
     """Return the HTML page of a `Figure`, from its fields."""
     opens = {box.path: f"in{i}" for i, box in enumerate(every_box(boxes)) if box.inner}
@@ -78,7 +78,7 @@ def page(
         style=read_file("svg.css") + read_file("page.css"),
         script=read_file("page.js"),
         tip=ARROW_TIP,
-        image=escape(printable(f"{height} × {width}" + (preprocessing and f", {preprocessing}"))),
+        image=escape(printable(f"{height} × {width}" + (images and f", {images}"))),
         parameters=f"{count.trainable:,}",
         total=f"{count.total:,}",
         macs=number(count.macs),
