@@ -49,7 +49,7 @@ def test_file_and_model_agree(tmp_path, head):
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
     graph = onnx.load(str(tmp_path / "m.onnx"))
     metadata = {p.key: json.loads(p.value) for p in graph.metadata_props}
-    assert metadata["class_names"] == ["cat", "dog"]
+    assert metadata["class_map"] == {"names": ["cat", "dog"], "ids": [0, 1]}
     assert metadata["image_size"] == [64, 96]
     assert vg.Preprocessing(**metadata["preprocessing"]) == model.preprocessing
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))
@@ -72,7 +72,7 @@ def test_the_file_of_another_model_differs(tmp_path):
 @pytest.mark.slow
 def test_a_failed_parity_check_leaves_no_file(tmp_path, monkeypatch):
     far = Parity(boxes=9.0, scores=0.0, images=1, found=1, differing=1)
-    monkeypatch.setattr("visiongarden.exporters.onnx.compare", lambda *_: far)
+    monkeypatch.setattr("visiongarden.exporters.exporting.compare", lambda *_: far)
     detector().save(tmp_path / "m.keras")
     with pytest.raises(
         UserError, match="the predictions of the exported file and the model differ"

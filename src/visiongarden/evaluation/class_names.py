@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.errors import UserError, nearest, option
-from visiongarden.models.kinds import MadeOfParts, WithPredictionLayers
+from visiongarden.models.kinds import MadeOfParts, WithPredictionLayers, WithSignature
 from visiongarden.tasks import Task, task_of
 from visiongarden.types import ClassMap
 
@@ -110,8 +110,18 @@ def _class_mismatch(model: tuple[str, ...], data: tuple[str, ...], what: str) ->
     )
 
 
+def classes_of(model: Any) -> ClassMap:
+    """Return the classes of a model; those without names are numbered."""
+    if model.class_map is not None:
+        found: ClassMap = model.class_map
+        return found
+    if isinstance(model, WithSignature):
+        return ClassMap(tuple(f"class {index}" for index in range(model.num_classes)))
+    return ClassMap(task_of(model).class_names(model.parts.head))
+
+
 def _count(model: Any) -> int | None:
-    if isinstance(model, MadeOfParts):
-        return len(task_of(model).class_names(model.parts.head))
+    if isinstance(model, MadeOfParts | WithSignature):
+        return len(classes_of(model))
     heads = model.heads if isinstance(model, WithPredictionLayers) else ()
     return int(heads[0].settings["classes"]) if heads else None

@@ -9,11 +9,11 @@ import numpy as np
 
 from visiongarden.data import Loader
 from visiongarden.data.batch_targets import check_targets
-from visiongarden.evaluation.class_names import Aligned, aligned
+from visiongarden.evaluation.class_names import Aligned, aligned, classes_of
 from visiongarden.evaluation.evaluator import metrics_of
 from visiongarden.models.epoch_dataset import EpochDataset
 from visiongarden.tasks import task_of
-from visiongarden.types import ClassMap, Placement
+from visiongarden.types import Placement
 
 _WHOLE = Placement(scale=(1.0, 1.0), offset=(0.0, 0.0))
 """Placement of images of other data, which fill the model's input."""
@@ -36,7 +36,7 @@ class Collector:
         self._postprocess = self._task.postprocess(model)
         self._count, self._seen = 0, 0
         self._info: Mapping[int, Any] = {} if batches is None else batches.info
-        self._class_map = model.class_map or ClassMap(self._task.class_names(model.parts.head))
+        self._class_map = classes_of(model)
         self._classes: Aligned | None = None
         self._dataset = None if batches is None else _in_order(batches.loader)
         if self._dataset is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from visiongarden.errors import UserError
-from visiongarden.models.kinds import MadeOfParts
+from visiongarden.models.kinds import MadeOfParts, WithSignature
 from visiongarden.tasks import task_of
 from visiongarden.types import ImageSize, Tensor
 
@@ -40,18 +40,12 @@ def decoding_of(model: Any) -> Callable[[Any, ImageSize], dict[str, Tensor]]:
 
 def outputs_of(model: Any) -> tuple[str, ...]:
     """Return the names of a model's decoded arrays, in order."""
+    if isinstance(model, WithSignature):
+        return tuple(model.signature.outputs)
     if not isinstance(model, MadeOfParts):
         return task_of(model).outputs
     outputs: tuple[str, ...] = model.parts.head.chosen_decoding().outputs
     return outputs
-
-
-def needs_nms(model: Any) -> bool:
-    """Return whether a model predicts boxes of which several can belong to one object."""
-    if not isinstance(model, MadeOfParts):
-        return bool(model.heads)
-    decoding = model.parts.head.chosen_decoding()
-    return "boxes" in decoding.outputs and decoding.needs_nms
 
 
 def _as_scores(raw: Any, image_size: Any) -> dict[str, Tensor]:

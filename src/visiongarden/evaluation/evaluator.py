@@ -14,7 +14,7 @@ from visiongarden.data.channels import check_images
 from visiongarden.data.readers import opened
 from visiongarden.data.readers import read as read_dataset
 from visiongarden.errors import DataError, UserError, nearest
-from visiongarden.evaluation.class_names import Aligned, aligned
+from visiongarden.evaluation.class_names import Aligned, aligned, classes_of
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.metrics.several import Metrics
@@ -159,7 +159,7 @@ def _evaluate_batches(
 ) -> EvaluationResult:
     """Evaluate on an iterable of `(images, targets)`."""
     task = task_of(model)
-    classes = model.class_map or ClassMap(task.class_names(model.parts.head))
+    classes = classes_of(model)
     measured = metrics_of(task, classes, metrics)
     if not isinstance(model, OfWholeImages):
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))

@@ -16,7 +16,7 @@ from visiongarden.backends.captured import Captured
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.xla import compiler_options
 from visiongarden.evaluation.decoding import decoding_of
-from visiongarden.models.kinds import preprocessing_of
+from visiongarden.models.kinds import WithSignature, preprocessing_of
 from visiongarden.types import ImageSize
 
 Forward: TypeAlias = Callable[[np.ndarray], dict[str, Any]]
@@ -42,6 +42,9 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         A function of images (batch, height, width, channels), of the type of the model's
         preprocessing, that returns the head's decoded arrays by name.
     """
+    if isinstance(model, WithSignature):
+        run: Forward = model.at_size(size)
+        return run
     with _LOCK:
         cache: OrderedDict[Any, Forward] = vars(model).get(_ATTRIBUTE) or OrderedDict()
         # `object.__setattr__` avoids Keras's tracking of attributes. Stored on the model and not in

@@ -32,7 +32,7 @@ def convert(model: Any, size: ImageSize, path: Path) -> None:
         UnsupportedOperationError: An operation has no ONNX counterpart. Known ones are found before
             the conversion starts.
     """
-    convert_graph(_decoded(model, size), path, preprocessing_of(model).dtype)
+    convert_graph(with_decoding(model, size), path, preprocessing_of(model).dtype)
 
 
 def convert_graph(model: keras.Model, path: Path, dtype: str | None = None) -> None:
@@ -74,7 +74,13 @@ class _Decode(keras.layers.Layer):
         return found
 
 
-def _decoded(model: Any, size: ImageSize) -> keras.Model:
+def with_decoding(model: Any, size: ImageSize) -> keras.Model:
+    """Return the graph of an exported file: images of a fixed size to decoded outputs by name.
+
+    Args:
+        model: A model of this package.
+        size: (height, width) of the images in pixels.
+    """
     images = keras.Input((*size, model.inputs[0].shape[-1]), name="images", dtype="float32")
     outputs = _Decode(decoding_of(model), size)(model(images))
     return keras.Model(images, outputs, name="exported")

@@ -93,6 +93,32 @@ class OfWholeImages(Protocol):
         """Return the result for one image of any size, and the best score."""
 
 
+@runtime_checkable
+class WithSignature(Protocol):
+    """An exported file, which states what other models take from their head."""
+
+    @property
+    def signature(self) -> Any:
+        """The signature, see `vg.exporters.Signature`."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes or values."""
+
+    def at_size(self, size: ImageSize) -> Any:
+        """Return the function of images to outputs, after a check of the image size."""
+
+
+def needs_nms(model: Any) -> bool:
+    """Return whether a model predicts boxes of which several can belong to one object."""
+    if isinstance(model, WithSignature):
+        return bool(model.signature.needs_nms)
+    if isinstance(model, WithPredictionLayers) and not isinstance(model, MadeOfParts):
+        return bool(model.heads)
+    decoding = model.parts.head.chosen_decoding()
+    return "boxes" in decoding.outputs and decoding.needs_nms
+
+
 def pixel_values_of(model: Any) -> Preprocessing:
     """Return the preprocessing whose pixel values the host passes to a model.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from visiongarden.errors import UserError
-from visiongarden.models.kinds import MadeOfParts, WithResize
+from visiongarden.models.kinds import MadeOfParts, WithResize, WithSignature
 from visiongarden.tasks.classification import ClassificationTask
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask
 from visiongarden.tasks.matching import Match
@@ -53,6 +53,9 @@ def find(name: str) -> Task:
 
 def task_of(model: Any) -> Task:
     """Return the task of a model, with what it takes from the head, see `Task.of_head`."""
+    if isinstance(model, WithSignature):
+        found: Task = model.signature.find_task()
+        return found
     kind: type[Task] = Task.find(model.task)
     return kind.of_head(model.parts.head) if isinstance(model, MadeOfParts) else kind()
 

@@ -16,6 +16,7 @@ from visiongarden.decoders import PathAggregation
 from visiongarden.heads import AnchorFree
 from visiongarden.metrics import CocoMeanAveragePrecision, Metric
 from visiongarden.models import Detector
+from visiongarden.models.kinds import needs_nms
 from visiongarden.postprocess import Nms, suppression, to_original
 from visiongarden.postprocess.nms import Share
 from visiongarden.registry import register
@@ -159,7 +160,7 @@ class DetectionTask(Task):
         """
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
         nms = nms if iou is None else nms.replace(iou_threshold=iou)
-        return suppression(model.parts.head.chosen_decoding().needs_nms, nms)
+        return suppression(needs_nms(model), nms)
 
     def to_original(self, found: Instances, placement: Placement, size: ImageSize) -> Instances:
         """Return the boxes in pixels of the original image, clipped to it."""

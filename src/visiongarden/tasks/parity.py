@@ -14,6 +14,8 @@ MAX_PIXELS = 0.1
 """Tolerance of a box coordinate, in pixels."""
 MAX_SCORE = 1e-3
 """Tolerance of a score, and of other values relative to those above 1."""
+_ROUNDING, _SHARE = 1e-5, 0.1
+"""Smallest tolerance of a score where decisions are compared, and its share of their spread."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Parity(Preformatted):
         found: Number of detections, classes, pixels or values that the model predicts for them.
         differing: Number of images for which file and model predict different results. Detection:
             one has a box of a class that the other lacks. Classification and segmentation: the best
-            class differs although the best two scores are further apart than the tolerance. Other
-            tasks: a value differs by more than the tolerance.
+            class differs. Scores and boxes that are equal up to the tolerance decide equally.
+            Other tasks: a value differs by more than the tolerance.
         what: What `found` counts.
         boxes: Largest difference of a box coordinate before suppression, in pixels; None without
             boxes.
@@ -91,10 +93,8 @@ def decisions(scores: np.ndarray, others: np.ndarray, what: str) -> Parity:
         others: Scores of the file.
         what: What is classified: "classes" or "pixels".
     """
-    second, first = np.moveaxis(np.sort(scores, axis=-1)[..., -2:], -1, 0)
-    # Each of the two scores may be off by the tolerance, which could swap classes that are closer.
-    decided = first - second > 2 * MAX_SCORE
-    other = (scores.argmax(axis=-1) != others.argmax(axis=-1)) & decided
+    compared = without_rounding(scores, others, score_tolerance(scores))
+    other = scores.argmax(axis=-1) != compared.argmax(axis=-1)
     return Parity(
         scores=max_difference(scores, others),
         images=len(scores),
@@ -112,8 +112,8 @@ def applying(scores: np.ndarray, others: np.ndarray, threshold: float) -> Parity
         others: Scores of the file.
         threshold: Score from which a class applies.
     """
-    decided = np.abs(scores - threshold) > MAX_SCORE
-    other = ((scores >= threshold) != (others >= threshold)) & decided
+    compared = without_rounding(scores, others, score_tolerance(scores))
+    other = (scores >= threshold) != (compared >= threshold)
     return Parity(
         scores=max_difference(scores, others),
         images=len(scores),
@@ -121,6 +121,32 @@ def applying(scores: np.ndarray, others: np.ndarray, threshold: float) -> Parity
         differing=int(other.any(axis=1).sum()),
         what="labels",
     )
+
+
+def score_tolerance(scores: np.ndarray) -> np.ndarray:
+    """Return the tolerance of each class where decisions are compared, (classes,).
+
+    It is a tenth of the standard deviation of the class's scores, at most `MAX_SCORE`. The scores
+    of a model with little training differ by less than that constant, which would then accept any
+    decision.
+
+    Args:
+        scores: Scores of the model (..., classes).
+    """
+    spread = scores.astype(np.float64).std(axis=tuple(range(scores.ndim - 1)))
+    return np.clip(_SHARE * spread, _ROUNDING, MAX_SCORE)
+
+
+def without_rounding(
+    expected: np.ndarray, actual: np.ndarray, tolerance: float | np.ndarray
+) -> np.ndarray:
+    """Return the values of a file, with those of the model where they are within the tolerance.
+
+    Decisions between nearly equal values, such as which of two boxes suppresses the other, are then
+    the same unless a value differs by more.
+    """
+    # Not `> tolerance`: a NaN is not equal to anything.
+    return np.where(np.abs(expected - actual) <= tolerance, expected, actual)
 
 
 def max_difference(one: np.ndarray, other: np.ndarray) -> float:

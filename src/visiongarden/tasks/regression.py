@@ -213,8 +213,7 @@ class RegressionTask(WholeImageTask):
         """
         refuse_score(self, score)
         refuse_iou(self, iou)
-        head = model.parts.head
-        label_map = LabelMap(head.names, head.units)
+        label_map = LabelMap(self.value_names, self.value_units)
         return lambda values: Values(values, label_map)
 
     def renumbered(self, found: Values, order: np.ndarray, class_map: ClassMap) -> Values:

@@ -1,0 +1,161 @@
+"""`Exporter`: base class of the formats of exported files."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from visiongarden import registry
+from visiongarden.config import Typed
+from visiongarden.errors import ConfigError, UserError, option
+from visiongarden.exporters.exported import ExportedModel
+from visiongarden.exporters.signature import Signature
+
+
+class Exporter(Typed):
+    """Base class of the formats of exported files; `vg.export(format=…)` names one.
+
+    `vg.export` prepares the model, calls `export`, opens the file with `load`, compares its
+    signature and its predictions with those of the model, and only then gives it its name.
+
+    Attributes:
+        format: Name of the format, for `vg.export` and `--format`.
+        suffix: Ending of the file's name, such as ".onnx".
+        extra: Extra of visiongarden with the packages, such as "export"; "" for none.
+        packages: Modules that must be installed.
+
+    Example:
+        >>> vg.exporters.Exporter.find("onnx").suffix
+        '.onnx'
+    """
+
+    format: ClassVar[str]
+    suffix: ClassVar[str]
+    extra: ClassVar[str] = ""
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    def export(
+        self,
+        model: Any,
+        path: Path,
+        signature: Signature,
+        data: Iterable[np.ndarray] | None = None,
+    ) -> None:
+        """Write a model and its signature into a file.
+
+        Args:
+            model: The model, in float32 and for the exported size. `exporters.with_decoding`
+                returns its graph with decoded outputs.
+            path: Path of the file, to be created; its ending may be another than `suffix`.
+            signature: What `load` must find in the file.
+            data: Batches of images as the file takes them, for formats that need examples; None
+                if the caller has none.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `export`")
+
+    def load(self, path: Path) -> ExportedModel:
+        """Open a file that `export` wrote; its runtime is started once.
+
+        Args:
+            path: Path of the file; it is untrusted.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `load`")
+
+    @classmethod
+    def by_format(cls) -> dict[str, type[Exporter]]:
+        """Return the registered exporters by `format`.
+
+        Raises:
+            UserError: An exporter lacks `format` or `suffix`, or two have the same.
+        """
+        found: dict[str, type[Exporter]] = {}
+        for entry in registry.registered(Exporter).values():
+            kind: Any = entry.cls
+            missing = [name for name in ("format", "suffix") if name not in dir(kind)]
+            if missing:
+                raise UserError(
+                    f"the exporter {kind.__name__} has no {missing[0]!r}",
+                    rule="a name of the format, and the ending of its files",
+                    fix='format, suffix = "my-format", ".mine"',
+                )
+            other = found.get(kind.format)
+            if other is not None:
+                raise UserError(
+                    f"two exporters have the format {kind.format!r}: {other.__name__} and "
+                    f"{kind.__name__}",
+                    rule="one name for each format",
+                    fix=f'format = "my-{kind.format}"',
+                )
+            found[kind.format] = kind
+        return found
+
+    @classmethod
+    def find(cls, name: str) -> type[Self]:
+        """Return the registered exporter of a format, or of a name as for other typed values.
+
+        Raises:
+            ConfigError: There is no such exporter; the message lists the nearest names.
+        """
+        formats: dict[str, Any] = cls.by_format()
+        if name in formats:
+            found: type[Self] = formats[name]
+            return found
+        if name in cls.kinds() or ">" in name or ":" in name:
+            return super().find(name)
+        close = difflib.get_close_matches(name[:80], formats, n=1, cutoff=0) or sorted(formats)
+        raise ConfigError(
+            f"the export format {name!r:.90} is not supported",
+            rule=f"{', '.join(sorted(formats))}; import the module of your own exporter "
+            "(on the command line: --import MODULE)",
+            fix=option("format", close[0]),
+        )
+
+    def check_packages(self) -> None:
+        """Check that the packages of the format are installed.
+
+        Raises:
+            UserError: One is missing.
+        """
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            extra = f'"visiongarden[{self.extra}]"' if self.extra else " ".join(missing)
+            raise UserError(
+                f"packages for the format {self.format} are not installed: {', '.join(missing)}",
+                fix=f"pip install {extra}",
+            )
+
+
+def exporter_for(path: str | Path) -> Exporter | None:
+    """Return the exporter of a file by the ending of its name, or None."""
+    ending = Path(path).suffix
+    kinds = Exporter.by_format().values()
+    return next((kind() for kind in kinds if kind.suffix == ending), None)
+
+
+def load(path: str | Path) -> ExportedModel:
+    """Open an exported file; its format is that of its ending.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        UserError: No exporter has this ending, or its packages are not installed.
+        ModelFileError: The file does not exist, or is not valid.
+
+    Example:
+        >>> vg.exporters.load("best.onnx").signature.image_size  # doctest: +SKIP
+        (320, 320)
+    """
+    exporter = exporter_for(path)
+    if exporter is None:
+        endings = ", ".join(kind.suffix for kind in Exporter.by_format().values())
+        raise UserError(f"{path} is not an exported file", rule=f"a file that ends in {endings}")
+    exporter.check_packages()
+    if not Path(path).is_file():
+        raise UserError(f"{path} does not exist", rule="a file that vg.export wrote")
+    return exporter.load(Path(path))
