@@ -18,8 +18,8 @@ from visiongarden.models.files import SavedAsParts, read_part, written
 from visiongarden.models.fuse import fused
 from visiongarden.models.infer import infer
 from visiongarden.models.notebook import as_html
-from visiongarden.models.resizing import as_resize, resize_in, written_resize
 from visiongarden.models.preprocessed import LAYER, image_input, read_preprocessing
+from visiongarden.models.resizing import as_resize, resize_in, written_resize
 from visiongarden.models.subclass import (
     ARGUMENTS,
     construct_subclass,

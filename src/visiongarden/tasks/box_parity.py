@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,10 @@ def compare_boxes(
     """
     threshold = _twentieth_best(expected["scores"])
     suppress = suppression(needs_nms, nms or Nms(score_threshold=threshold))
-    tolerances = {"boxes": MAX_PIXELS, "scores": score_tolerance(expected["scores"])}
+    tolerances: dict[str, Any] = {
+        "boxes": MAX_PIXELS,
+        "scores": score_tolerance(expected["scores"]),
+    }
     compared = {
         name: without_rounding(expected[name], actual[name], tolerance)
         for name, tolerance in tolerances.items()
