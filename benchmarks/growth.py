@@ -38,7 +38,7 @@ TITLES = {
 def trainer_of(options, head, eager=False):
     """Return the trainer of a small model, compiled as by `fit` or eager, and a batch."""
     import visiongarden as vg
-    from visiongarden.backends.keras_internals import seed_everything
+    from visiongarden.backends.random_state import seed_everything
 
     seed_everything(0)
     model = vg.Detector(

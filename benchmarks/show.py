@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.inspect import show
 
 

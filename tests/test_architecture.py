@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from tests.private_names import classes_of_keras, own_names, parsed, private_uses
 
 import visiongarden as vg
 
@@ -212,6 +213,66 @@ def test_tensors_are_annotated():
         if re.search(r"\bAny\b", annotation)
     }
     assert untyped == set()
+
+
+def test_private_names_are_used_in_backends_only():
+    """A release of Keras or of a backend may rename them; `backends` has a way without them."""
+    source = ROOT / "src" / "visiongarden"
+    trees = parsed(source)
+    own = {name for tree in trees.values() for name in own_names(tree)}
+    of_keras = classes_of_keras(trees.values())
+    assert {"Composite", "Detector", "VectorAdamW"} <= of_keras
+    found = [
+        f"{file.relative_to(source)}:{line}: {name}"
+        for file, tree in trees.items()
+        if file.parent.name != "backends"
+        for line, name in private_uses(tree, own, of_keras)
+    ]
+    assert found == []
+
+
+WITHOUT_PUBLIC_NAME = {("tests/repetition/test_repeats.py", "_inbound_nodes")}
+"""What tests may use: Keras has no public access to the calls of a layer."""
+
+
+def test_tests_use_public_names():
+    folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]
+    trees = {file: tree for folder in folders for file, tree in parsed(folder).items()}
+    all_trees = [*trees.values(), *parsed(ROOT / "src").values()]
+    own = {name for tree in all_trees for name in own_names(tree)}
+    found = [
+        f"{name}:{line}: {used}"
+        for file, tree in trees.items()
+        for line, used in private_uses(tree, own)
+        if ((name := file.relative_to(ROOT).as_posix()), used) not in WITHOUT_PUBLIC_NAME
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "name"),
+    [
+        ("from keras.src import backend", "keras.src"),
+        ("from torch import _dynamo", "torch._dynamo"),
+        ("import jax._src.core", "jax._src.core"),
+        ("from tensorflow.python.framework import ops", "tensorflow.python.framework"),
+        ("for layer in model._flatten_layers(): pass", "_flatten_layers"),
+        ("getattr(tensor, '_keras_history', None)", "_keras_history"),
+        ("vars(layer)['_layers']", "_layers"),
+        ("class A(keras.layers.Layer):\n def _setattr_hook(self): pass", "A._setattr_hook"),
+        ("class A(keras.Model):\n def f(self): return super()._losses", "A._losses"),
+        ("torch._C", "_C"),
+    ],
+)
+def test_private_uses_finds_a_name(code, name):
+    assert name in [found for _, found in private_uses(ast.parse(code), {"_losses"}, {"A"})]
+
+
+@pytest.mark.parametrize(
+    "code", ["from keras import layers", "self._own", "point._replace(x=1)", "a._own", "f('_own')"]
+)
+def test_private_uses_allows_own_and_public_names(code):
+    assert list(private_uses(ast.parse(code), {"_own"})) == []
 
 
 TERMS = runpy.run_path(str(ROOT / "scripts" / "terms"))

@@ -54,7 +54,7 @@ def prepare(options):
     """Prepare a `mode`: "infer", "train" (the whole step) or "graph" (with a trivial loss)."""
     import keras
 
-    from visiongarden.backends.keras_internals import seed_everything
+    from visiongarden.backends.random_state import seed_everything
     from visiongarden.evaluation import Predictor
 
     seed_everything(0)

@@ -6,7 +6,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden import backbones, decoders, heads
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 
 
 def trainable(model):

@@ -94,7 +94,7 @@ def test_stubs_exist_once_both_are_imported(tmp_path, code):
 
 def test_the_hook_can_be_disabled(tmp_path):
     absent = "assert 'visiongarden>Detector' not in keras.saving.get_custom_objects()"
-    run(tmp_path, f"import visiongarden, keras\n{absent}{HEAVY}", VISIONGARDEN_KERAS_HOOK="0")
+    run(tmp_path, f"import visiongarden, keras\n{absent}{HEAVY}", VISIONGARDEN_DISABLE="keras_hook")
 
 
 def test_the_table_equals_the_registry():

@@ -9,7 +9,7 @@ import pytest
 from tests.shared import shared
 
 from visiongarden import cards
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.inspect.counting import symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer
 from visiongarden.layers import ConvNormAct

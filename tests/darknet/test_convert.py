@@ -13,7 +13,7 @@ from tests.make_samples import sample
 from tests.shared import shared
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.blocks import Residual
 from visiongarden.cli.entry import main
 from visiongarden.darknet.cfg import parse_cfg

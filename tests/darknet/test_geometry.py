@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.darknet.nets import cfg_of
 from tests.shared import shared
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.darknet import DarknetModel, parse_cfg
 from visiongarden.darknet.geometry import geometry, values_of
 from visiongarden.errors import ModelFileError, UserError

@@ -8,7 +8,7 @@ from keras import ops as k
 from tests.shared import for_one_step
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.losses import quotients
 from visiongarden.ops import boxes_to_deltas, deltas_to_boxes

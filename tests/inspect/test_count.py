@@ -6,7 +6,7 @@ import keras
 import pytest
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect import Count, count, deployed
 from visiongarden.types import FeatureSpec, LevelSpec

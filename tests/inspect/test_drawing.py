@@ -11,7 +11,7 @@ import keras
 import pytest
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect import show
 from visiongarden.inspect.drawing import every_box

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect import show
 from visiongarden.models import Detector

@@ -6,7 +6,8 @@ import pytest
 from keras import ops
 
 import visiongarden as vg
-from visiongarden.backends.keras_internals import dtype_policy
+from visiongarden.backends.precision import dtype_policy
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.layers import Composite, ConvNormAct
 
@@ -65,7 +66,7 @@ def test_a_mixed_model_reopens_equal_under_float32(tmp_path, policy):
     assert keras.config.dtype_policy().name == "float32"
     again = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(ops.convert_to_numpy(again(images, training=False)), before)
-    policies = {layer.path: layer.dtype_policy.name for layer in again._flatten_layers()}
+    policies = {layer.path: layer.dtype_policy.name for layer in with_sublayers(again)}
     inside = {
         name for path, name in policies.items() if "derived/" in str(path) and "exact" not in path
     }

@@ -7,7 +7,7 @@ from tests.shared import inference
 
 import visiongarden as vg
 from visiongarden import backbones, decoders, heads
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.inspect import count, deployed
 from visiongarden.training.trainer import Trainer

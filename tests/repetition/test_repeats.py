@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.shared import shared
 
 import visiongarden as vg
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.inspect.graph import Op, graph
 from visiongarden.repetition import repeats, repeats_of, write
@@ -85,9 +86,9 @@ def test_repeats_do_not_depend_on_the_grouping_of_layers():
 def test_the_search_does_not_change_the_model():
     model = vg.backbones.Darknet53(width=0.1).as_model()
     stage = model.get_layer("stage2")
-    before = [len(layer._inbound_nodes) for layer in model._flatten_layers()]
+    before = [len(layer._inbound_nodes) for layer in with_sublayers(model)]
     first = found(model)
-    assert [len(layer._inbound_nodes) for layer in model._flatten_layers()] == before
+    assert [len(layer._inbound_nodes) for layer in with_sublayers(model)] == before
     assert found(model) == first
     assert stage.output.shape[-1] == 12
 

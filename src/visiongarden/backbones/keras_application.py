@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from pydantic import field_validator
 
-from visiongarden.backends.keras_internals import fresh_names, is_weightless, weightless
+from visiongarden.backends.names import fresh_names
+from visiongarden.backends.weightless import is_weightless, weightless
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.parts import IMAGE, Backbone

@@ -1,10 +1,6 @@
-"""Code that depends on private names of Keras, or on the behavior of one backend.
+"""Code that uses private names of Keras or of a backend, or that differs by backend.
 
-Each file states why it exists, what it gains, and what fails without it:
-
-- `keras_internals`: building without weights, tracing and naming, through private names of Keras.
-- `keras_stubs`, `keras_classes`: classes in files, which Keras finds before they are imported.
-- `captured`: captured functions on PyTorch, in place of the compilation of the other backends.
-- `memory`, `garbage`: freed memory, and the garbage collector while many objects are created.
-- `xla`: options of JAX's compiler on a CPU.
+Each file treats one topic and states why it exists, what it gains, and how it is switched off; a
+test fails on private names outside of this package. `switches` lists the fast paths, `versions` the
+releases for which they were tested, and `assumptions` what is assumed about each private name.
 """

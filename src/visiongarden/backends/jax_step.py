@@ -1,9 +1,10 @@
 """`JaxStep`: training step for JAX, compiled with the fastest options on a CPU.
 
-Keras compiles the step itself, but its `compile` takes no compiler options. Without them jaxlib
-0.10 runs convolutions on a CPU in YNNPACK, which takes up to twice as long as Eigen. Eigen, and
-pointwise convolutions as matrix products, took training from 0.56 to 0.75 of the speed of a plain
-PyTorch module (benchmarks/RESULTS.md). The results are the same within rounding.
+**Why.** Keras compiles the step itself, but its `compile` takes no compiler options, and the memory
+that the compiler has freed is not returned before the step allocates its own. **Gain:** a third of
+JAX's peak memory; with the options of `xla` and `convolutions`, training from 0.56 to 0.75 of the
+speed of a plain PyTorch module (benchmarks/RESULTS.md, Speed). The results are the same within
+rounding. **Switch:** `jax_steps`, for the compilation by Keras.
 """
 
 from __future__ import annotations
@@ -11,8 +12,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from visiongarden.backends.memory import give_back
+from visiongarden.backends.switches import is_on
 from visiongarden.backends.xla import compiler_options
+
+
+def compiles_steps() -> bool:
+    """Return whether training steps are compiled here: on JAX, unless that is switched off."""
+    # Under a distribution Keras compiles the step with the shardings of the state.
+    is_single = keras.backend.backend() == "jax" and keras.distribution.distribution() is None
+    return bool(is_single and is_on("jax_steps"))
 
 
 class JaxStep:

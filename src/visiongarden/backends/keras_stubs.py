@@ -1,9 +1,11 @@
 """Stubs that let Keras open files with visiongarden's classes before their modules are imported.
 
-Keras finds a class of a file in `keras.saving.get_custom_objects()`, in which a module registers
-its classes when it is imported. `import visiongarden` imports no such module: that would import
-Keras and a backend, which takes 3 to 10 s and 300 to 780 MB, also in the worker processes of the
-loader and in `visiongarden --help`. `keras.saving.load_model` would therefore not find `Detector`.
+**Why.** Keras finds a class of a file in `keras.saving.get_custom_objects()`, in which a module
+registers its classes when it is imported. `import visiongarden` imports no such module, so that
+`keras.saving.load_model` would not find `Detector`. **Gain:** importing them would import Keras and
+a backend, which takes 3 to 10 s and 300 to 780 MB, also in the worker processes of the loader and
+in `visiongarden --help`. **Switch:** `keras_hook` disables the finder. The files then open after
+`import keras, visiongarden` in this order, or after `import visiongarden.models`.
 
 - Each key has a stub in `get_custom_objects()` instead. Its `from_config` imports the module, which
   replaces the stub by the class, and continues with the class.
@@ -12,31 +14,25 @@ loader and in `visiongarden --help`. `keras.saving.load_model` would therefore n
   The hook imports neither Keras nor a module of visiongarden, and changes nothing else of the
   import. It adds less than 1 ms to each of the two imports.
 
-`VISIONGARDEN_KERAS_HOOK=0` in the environment disables the finder. The files then open after
-`import keras, visiongarden` in this order, or after `import visiongarden.models`.
-
 `scripts/keras-classes` generates the table of keys in `keras_classes.py`.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from importlib.machinery import ModuleSpec
 from typing import Any
 
 from visiongarden.backends.keras_classes import CLASSES, FUNCTIONS
-
-SWITCH = "VISIONGARDEN_KERAS_HOOK"
-"""Environment variable that disables the finder if its value is 0."""
+from visiongarden.backends.switches import is_named
 
 
 def prepare() -> None:
     """Add the stubs if Keras is imported; otherwise, add them when it will be imported."""
     if "keras" in sys.modules:
         add_stubs()
-    elif os.environ.get(SWITCH) != "0" and not any(isinstance(f, _Finder) for f in sys.meta_path):
+    elif not is_named("keras_hook") and not any(isinstance(f, _Finder) for f in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 

@@ -1,9 +1,10 @@
 """`TorchStep`: captured training step for PyTorch.
 
-Keras's PyTorch trainer runs its step eagerly. For a small detector that is some thousand lines of
-Python per step, in layers, loss and optimizer, and a device waits for them: 61 ms of Python at
-320 x 320 pixels, 26 ms when the step is captured. On one H200 GPU the captured step, replayed as a
-CUDA graph, trains at 3.25 times the speed of a plain PyTorch module (benchmarks/RESULTS.md).
+**Why.** Keras's PyTorch trainer runs its step eagerly. For a small detector that is some thousand
+lines of Python per step, in layers, loss and optimizer, and a device waits for them. **Gain:** 61 →
+26 ms of Python per step at 320 x 320 pixels; on one H200 GPU the captured step, replayed as a CUDA
+graph, trains at 3.25 times the speed of a plain PyTorch module (benchmarks/RESULTS.md). **Switch:**
+`captured_steps`, for the step of Keras. Off with an untested version of Keras or PyTorch.
 
 No result depends on the capture. A step that cannot be captured, and every step of a trainer that
 is compiled with `run_eagerly=True`, runs the same code eagerly and is only slower.
@@ -14,11 +15,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from visiongarden.backends.captured import Captured
+from visiongarden.backends.switches import is_on
 
 if TYPE_CHECKING:
-    import keras
     import torch
+
+
+def captures_steps() -> bool:
+    """Return whether training steps are captured: on PyTorch, unless that is switched off."""
+    return bool(keras.backend.backend() == "torch" and is_on("captured_steps"))
 
 
 class TorchStep:
@@ -38,6 +46,8 @@ class TorchStep:
         if trainer.run_eagerly:
             self._step = self._run
         self._weights: list[keras.Variable] = []
+        # Keras's own mean of the loss comes first.
+        self._loss = next(metric for metric in trainer.metrics if metric.name == "loss")
 
     def __call__(self, data: Any) -> dict[str, torch.Tensor]:
         """Run one step on (images, targets) and return the means of the metrics so far.
@@ -81,7 +91,7 @@ class TorchStep:
             self._weights,
         )
         # Keras weights each batch by its images, so that the mean is over images.
-        trainer._loss_tracker.update_state(total.detach(), sample_weight=images.shape[0])
+        self._loss.update_state(total.detach(), sample_weight=images.shape[0])
         means: dict[str, torch.Tensor] = trainer.compute_metrics(images, targets, raw)
         return means
 

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 
 from visiongarden import inspect
-from visiongarden.backends.keras_internals import graph_of, weightless
+from visiongarden.backends.graph import graph_of
+from visiongarden.backends.weightless import weightless
 from visiongarden.cards.building import build
 from visiongarden.cards.card import Card
 from visiongarden.cards.library import find, load, names

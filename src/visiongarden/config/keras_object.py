@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 from pydantic import Field, model_validator
 
 from visiongarden import plugins, registry
+from visiongarden.backends.recorded_arguments import is_derived_by_keras
 from visiongarden.config.keras_signature import Parameters, parameters_of
 from visiongarden.config.value import Value
 from visiongarden.errors import ConfigError, UserError, nearest
@@ -227,7 +228,7 @@ class KerasObject(Value):
         for each in kind.__mro__:
             if each in names:
                 return names[each]
-            if not each.__module__.startswith("keras.src.backend."):
+            if not is_derived_by_keras(each):
                 return None
         return None
 

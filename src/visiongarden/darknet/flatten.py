@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.graph import node_of
 from visiongarden.layers import Composite
 
 
@@ -72,11 +73,11 @@ class Flattened:
         """Return the tensors to compute before `tensor`; if there is no such tensor, compute it."""
         if id(tensor) in scope.inputs:
             return self._copied(tensor, scope, *scope.inputs[id(tensor)])
-        layer, index, position = tensor._keras_history
-        node = layer._inbound_nodes[index]
+        node = node_of(tensor)
+        layer = node.operation
         if isinstance(layer, (keras.Model, Composite)):
             inside = self._inside(layer, node, scope)
-            return self._copied(tensor, scope, inside.results[position], inside)
+            return self._copied(tensor, scope, inside.results[_position(tensor, node)], inside)
         missing = [(t, scope) for t in node.input_tensors if id(t) not in scope.known]
         if not missing:
             self._call(layer, node, scope)
@@ -134,6 +135,10 @@ class _Scope:
     inputs: dict[int, tuple[Any, _Scope]] = field(default_factory=dict)
     results: list[Any] = field(default_factory=list)
     keep: Any = None
+
+
+def _position(tensor: Any, node: Any) -> int:
+    return next(at for at, each in enumerate(node.output_tensors) if each is tensor)
 
 
 def _like(tensor: Any) -> keras.KerasTensor:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from visiongarden import markup
-from visiongarden.backends.keras_internals import dtype_policy
+from visiongarden.backends.precision import dtype_policy
 from visiongarden.darknet.build import EPSILON, build_graph, name_of, vector
 from visiongarden.darknet.cfg import Cfg, parse_cfg
 from visiongarden.darknet.decode import DarknetDecode

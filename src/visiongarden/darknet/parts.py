@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.backbones import CSPDarknet53, CSPDarknetTiny, Darknet53, DarknetTiny
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.darknet.build import EPSILON
 from visiongarden.darknet.cfg import Cfg, parse_cfg
 from visiongarden.darknet.geometry import Step, geometry, image_shape

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.config import Value
 from visiongarden.errors import UserError
 from visiongarden.exporters.limits import UnsupportedOperationError
@@ -109,4 +110,4 @@ def _classes(model: Any) -> Iterator[type]:
     for part in vars(model.parts).values() if isinstance(model, MadeOfParts) else ():
         yield type(part)
         yield from (type(field) for _, field in part if isinstance(field, Value))
-    yield from (type(layer) for layer in model._flatten_layers())
+    yield from (type(layer) for layer in with_sublayers(model))

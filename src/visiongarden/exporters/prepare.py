@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.types import ImageSize
 
@@ -53,7 +54,7 @@ def _size(model: Any, image_size: ImageSize | int | None) -> ImageSize:
 
 def _half_precision(model: Any) -> list[Any]:
     """Return the layers that compute in bfloat16 or float16."""
-    layers = model._flatten_layers()
+    layers = with_sublayers(model)
     return [layer for layer in layers if layer.compute_dtype in ("bfloat16", "float16")]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
 from visiongarden.models import Joined

@@ -6,7 +6,8 @@ import math
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.sublayers import children
+from visiongarden.backends.weightless import weightless
 from visiongarden.inspect.counting import Count, built, size_for, symbolic_inputs
 from visiongarden.inspect.macs import every_layer, macs_by_layer, outputs_inside
 from visiongarden.layers import Composite
@@ -64,5 +65,5 @@ def _deployed_values(layer: keras.Layer) -> int:
         # Folded into the convolution before it: of the four vectors only one remains, the bias.
         return math.prod(layer.moving_mean.shape)
     # A layer made of layers reports the weights of its sublayers, which are counted themselves.
-    weights = [] if list(layer._flatten_layers(include_self=False)) else layer.weights
+    weights = [] if children(layer) else layer.weights
     return sum(math.prod(weight.shape) for weight in weights)

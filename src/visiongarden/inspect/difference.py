@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.inspect.counting import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.macs import macs_by_layer
 from visiongarden.inspect.model_diff import FieldChange, LayerChange, ModelDiff

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.counting import Count, built, count_of, size_for, symbolic_inputs
 from visiongarden.inspect.drawing import Box, boxes, page, svg_file

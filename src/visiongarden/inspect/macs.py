@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import without_new_calls
+from visiongarden.backends.graph import without_new_calls
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.layers import Composite
 
 _PER_OUTPUT = (
@@ -67,7 +68,7 @@ def outputs_inside(layer: keras.Layer, macs: Counter[int]) -> int:
 
 def every_layer(layer: keras.Layer) -> list[keras.Layer]:
     """Return the layer itself and all its sublayers, without duplicates."""
-    return list({id(each): each for each in layer._flatten_layers()}.values())
+    return with_sublayers(layer)
 
 
 @contextmanager

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
+from visiongarden.backends.activations import in_place_function, silu_in_training
 from visiongarden.registry import register
 from visiongarden.types import Tensor
-
-if TYPE_CHECKING:
-    import torch
 
 NEGATIVE_SLOPE = 0.1
 """Negative slope of Darknet's leaky ReLU (from YOLOv2 onwards); the default of Keras is 0.2."""
@@ -59,33 +56,16 @@ class Silu(keras.layers.Activation):
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """Apply the activation; the shape is unchanged."""
-        if training and keras.backend.backend() == "tensorflow":
-            return _tensorflow_silu()(keras.ops.convert_to_tensor(inputs))
-        return super().call(inputs)
+        faster = silu_in_training() if training else None
+        if faster is None:
+            return super().call(inputs)
+        return faster(keras.ops.convert_to_tensor(inputs))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments, without the activation's name, which is fixed."""
         config: dict[str, Any] = super().get_config()
         del config["activation"]
         return config
-
-
-@cache
-def _tensorflow_silu() -> Callable[[Tensor], Tensor]:
-    import tensorflow as tf
-
-    # Feature maps of all sizes share one trace of the gradient.
-    @tf.function(jit_compile=True, reduce_retracing=True, autograph=False)
-    def gradient(x: tf.Tensor, above: tf.Tensor) -> tf.Tensor:
-        share = tf.sigmoid(x)
-        return above * (share * (1 + x * (1 - share)))
-
-    @tf.custom_gradient
-    def silu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        return tf.nn.silu(x), lambda above: gradient(x, above)
-
-    found: Callable[[Tensor], Tensor] = silu
-    return found
 
 
 def in_place(layer: keras.Layer, x: Tensor) -> Tensor:
@@ -99,27 +79,9 @@ def in_place(layer: keras.Layer, x: Tensor) -> Tensor:
         layer: the activation layer.
         x: float tensor of any shape; the result has the same shape.
     """
-    if (
-        keras.backend.backend() != "torch"
-        or isinstance(x, keras.KerasTensor)
-        or not isinstance(layer, keras.layers.Activation)
-    ):
-        return layer(x)
-    return _in_place_on_torch(layer, x)
-
-
-def _in_place_on_torch(layer: keras.layers.Activation, x: torch.Tensor) -> torch.Tensor:
-    import torch
-
-    known = {
-        keras.activations.silu: torch.nn.functional.silu,
-        keras.activations.relu: torch.nn.functional.relu,
-    }
-    function = known.get(layer.activation)
-    # With gradients enabled, autograd needs the input of the activation for the backward pass.
-    if function is None or torch.is_grad_enabled() or x.device.type == "meta":
-        return layer(x)
-    return function(x, inplace=True)
+    is_function = isinstance(layer, keras.layers.Activation)
+    overwriting = in_place_function(layer.activation, x) if is_function else None
+    return layer(x) if overwriting is None else overwriting(x)
 
 
 def function_name(function: Callable[..., Any] | None) -> str:

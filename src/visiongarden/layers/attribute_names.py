@@ -13,27 +13,18 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.reserved_names import OF_OTHER_BACKENDS
+from visiongarden.backends.sublayers import children
 from visiongarden.errors import UserError
 
-_OTHER_BACKENDS = frozenset(
-    {
-        *("_arguments", "_output_shapes"),
-        *("_backward_hooks", "_backward_pre_hooks", "_buffers", "_forward_hooks", "_modules"),
-        *("_forward_pre_hooks", "_non_persistent_buffers_set", "_parameters", "training"),
-        *("_state_dict_hooks", "_torch_params", "_self_setattr_tracking", "_tracked"),
-        *("_self_unconditional_dependency_names", "_tf_trackable_method_wrappers"),
-    }
-)
-"""Names reserved by PyTorch, TensorFlow and `Composite`; refused on every backend, so that a layer
-written on one backend works on the others."""
-
+_OF_COMPOSITE = frozenset({"_arguments", "_output_shapes"})
 _KERAS = ("keras", "tensorflow", "torch", "jax", "flax")
 
 
 @functools.cache
 def reserved() -> frozenset[str]:
     """Return the names of all attributes and methods of a plain Keras layer."""
-    return frozenset(dir(keras.layers.Layer(name="plain"))) | _OTHER_BACKENDS
+    return frozenset(dir(keras.layers.Layer(name="plain"))) | OF_OTHER_BACKENDS | _OF_COMPOSITE
 
 
 def refuse_reserved(layer: keras.Layer, name: str, value: Any) -> None:
@@ -80,7 +71,7 @@ def unsaved(layer: keras.Layer) -> list[keras.Layer]:
     """Return the sublayers that Keras tracks but no attribute holds; a file would lack them."""
     # All attributes of a custom layer; a property may raise an AttributeError.
     kept = {id(each) for name in _names(layer) for each in _kept_in(getattr(layer, name, None))}
-    return [each for each in layer._layers if id(each) not in kept]
+    return [each for each in children(layer) if id(each) not in kept]
 
 
 def _names(layer: keras.Layer) -> Iterator[str]:

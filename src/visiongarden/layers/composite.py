@@ -10,7 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import has_automatic_name
+from visiongarden.backends.names import has_automatic_name
+from visiongarden.backends.sublayers import children
 from visiongarden.errors import UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.layers.attribute_names import refuse_reserved, unsaved
@@ -103,8 +104,7 @@ class Composite(keras.layers.Layer):
         # that the user named.
         named = [(name, x) for name, x in places if not x.built and has_automatic_name(x)]
         ours = {id(layer) for _, layer in named}
-        # Before Keras's `__init__` has run, there is no `_layers`; Keras then reports that.
-        taken = {layer.name for layer in vars(self).get("_layers", ()) if id(layer) not in ours}
+        taken = {layer.name for layer in children(self) if id(layer) not in ours}
         for name, layer in named:
             plain = name.lstrip("_")
             names = (plain if n == 1 else f"{plain}_{n}" for n in itertools.count(1))
@@ -150,7 +150,7 @@ class Composite(keras.layers.Layer):
             shapes = {first: input_shape}
             shapes |= {key.removesuffix("_shape"): shape for key, shape in more_shapes.items()}
             self._trace({name: self._symbolic(shape) for name, shape in shapes.items()})
-        unused = [layer.name for layer in self._layers if not layer.built]
+        unused = [layer.name for layer in children(self) if not layer.built]
         if unused:
             raise UserError(
                 f"{type(self).__name__} {self.name!r} does not use {', '.join(unused)} in call()",
@@ -158,7 +158,7 @@ class Composite(keras.layers.Layer):
                 fix=f"use self.{unused[0]} in call(), or create it only where it is needed"
                 + self._other_tensors(more_shapes),
             )
-        names = [layer.name for layer in self._layers if layer.weights]
+        names = [layer.name for layer in children(self) if layer.weights]
         duplicates = [name for name in names if names.count(name) > 1]
         if duplicates:
             raise UserError(
@@ -246,9 +246,9 @@ class Composite(keras.layers.Layer):
 
     def get_build_config(self) -> dict[str, Any] | None:
         """Return the shapes that the layer was built with."""
-        shapes = self._build_shapes_dict
-        if shapes is None or "more_shapes" not in shapes:
-            built: dict[str, Any] | None = super().get_build_config()
+        built: dict[str, Any] | None = super().get_build_config()
+        shapes = (built or {}).get("shapes_dict", {})
+        if "more_shapes" not in shapes:
             return built
         return {"shapes": {"input_shape": shapes["input_shape"], **shapes["more_shapes"]}}
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
+from visiongarden.backends.convolution import fast_convolution, lay_out
 from visiongarden.registry import register
 from visiongarden.types import Tensor
-
-if TYPE_CHECKING:
-    import jax
-    import torch
 
 
 @register
@@ -90,21 +87,13 @@ class Convolution(keras.layers.Conv2D):
 
         The values and the shape of the kernel are unchanged.
         """
-        value = self._kernel._value
-        if keras.backend.backend() == "torch" and value is not None:
-            # Otherwise every call reorders the kernel, which takes a fourteenth of an inference.
-            value.data = _reordered(value.data.permute(3, 2, 0, 1)).permute(2, 3, 1, 0)
+        lay_out(self.kernel)
 
     def convolution_op(self, inputs: Tensor, kernel: Tensor) -> Tensor:
         """Convolve the inputs, without bias."""
         inputs, kernel = (keras.ops.convert_to_tensor(each) for each in (inputs, kernel))
-        run = _BACKENDS.get(keras.backend.backend(), _padded)
-        odd = self.groups > 1 or self.dilation_rate[0] > 1
-        if self.data_format != "channels_last" or (run is _tensorflow and odd):
-            # On a CPU, TensorFlow's operation lacks grouped convolutions, and the gradients of
-            # dilated ones where oneDNN is missing; `keras.ops.conv` handles both.
-            run = _padded
-        return run(inputs, kernel, self)
+        fast = fast_convolution(self) if self.data_format == "channels_last" else None
+        return _padded(inputs, kernel, self) if fast is None else fast(inputs, kernel, self)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the output shape; unknown dimensions remain unknown."""
@@ -134,61 +123,3 @@ def _padded(x: Tensor, kernel: Tensor, layer: Convolution) -> Tensor:
         padding="same" if layer.keeps else "valid",
         dilation_rate=layer.dilation_rate,
     )
-
-
-def _tensorflow(x: Tensor, kernel: Tensor, layer: Convolution) -> Tensor:
-    import tensorflow as tf
-
-    # With padding as an argument of conv2d the gradients miss oneDNN and run on the CPU's slow
-    # path, which costs a fifth of a training step. For inference, TensorFlow's graph optimizer
-    # fuses the separate padding into the convolution.
-    stride, pad = layer.strides[0], layer.pad
-    if layer.keeps:
-        return tf.nn.conv2d(x, kernel, 1, "SAME")
-    if pad:
-        x = tf.pad(x, [[0, 0], [pad, pad], [pad, pad], [0, 0]])
-    return tf.nn.conv2d(x, kernel, stride, "VALID")
-
-
-def _torch(x: torch.Tensor, kernel: torch.Tensor, layer: Convolution) -> torch.Tensor:
-    import torch
-
-    # PyTorch expects NCHW shapes; permuting the NHWC tensor gives its channels-last memory format
-    # without a copy, and the convolution returns the same format. Keras copies the feature map
-    # before and after each convolution, which takes a third of the time of inference.
-    kernel, x = _reordered(kernel.permute(3, 2, 0, 1)), x.permute(0, 3, 1, 2)
-    x = torch.nn.functional.conv2d(
-        x, kernel, None, layer.strides[0], layer.pad, layer.dilation_rate[0], layer.groups
-    )
-    return x.permute(0, 2, 3, 1)
-
-
-def _reordered(kernel: torch.Tensor) -> torch.Tensor:
-    """Return a kernel (out, in, rows, columns) in channels-last memory order."""
-    import torch
-
-    if kernel.device.type == "meta":
-        return kernel
-    return kernel.contiguous(memory_format=torch.channels_last)
-
-
-def _jax(x: jax.Array, kernel: jax.Array, layer: Convolution) -> jax.Array:
-    import jax
-
-    pointwise = layer.kernel_size[0] == layer.strides[0] == layer.groups == 1 and not layer.pad
-    if pointwise and jax.default_backend() == "cpu":
-        # A 1×1 convolution is a matrix product, which XLA runs two to four times as fast on a CPU.
-        product = x.reshape(-1, x.shape[-1]) @ kernel[0, 0]
-        return product.reshape(*x.shape[:-1], product.shape[-1])
-    return jax.lax.conv_general_dilated(
-        x,
-        kernel,
-        layer.strides,
-        ((layer.pad, layer.pad),) * 2,
-        rhs_dilation=layer.dilation_rate,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=layer.groups,
-    )
-
-
-_BACKENDS = {"tensorflow": _tensorflow, "torch": _torch, "jax": _jax}

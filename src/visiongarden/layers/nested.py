@@ -9,7 +9,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import has_automatic_name
+from visiongarden.backends.names import has_automatic_name
+from visiongarden.backends.sublayers import children
 
 
 def nested(layer: Any) -> Iterator[tuple[str, Any]]:
@@ -27,9 +28,13 @@ def _nested(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]
         return
     seen.add(id(layer))
     yield chain, layer
-    inside = layer.layers if isinstance(layer, keras.Model) else layer._layers
-    for each in inside:
+    for each in _inside(layer):
         yield from _nested(each, f"{chain}/{each.name}".lstrip("/"), seen)
+
+
+def _inside(layer: Any) -> list[Any]:
+    # Without the input layer of a sequential model, which Keras adds.
+    return list(layer.layers) if isinstance(layer, keras.Model) else children(layer)
 
 
 def by_chain(layer: Any) -> dict[str, Any]:
@@ -45,7 +50,7 @@ def _chains(layer: Any, chain: str, seen: set[int]) -> Iterator[tuple[str, Any]]
     seen.add(id(layer))
     yield chain, layer
     taken: Counter[str] = Counter()
-    for each in layer.layers if isinstance(layer, keras.Model) else layer._layers:
+    for each in _inside(layer):
         if id(each) in seen:
             continue
         name = re.sub(r"_\d+$", "", each.name) if has_automatic_name(each) else each.name

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import traced_by_backend
+from visiongarden.backends.tracing import keeps_unknown_sizes, traced_by_backend
 from visiongarden.errors import UserError
 from visiongarden.types import Tensor
 
@@ -47,7 +47,7 @@ def traced_filled(call: Callable[[Any], Any], given: Any) -> Any:
         for sides in _FILLED
     )
     # TensorFlow's graphs keep dimensions unknown; JAX and PyTorch always see numbers.
-    if keras.backend.backend() == "tensorflow":
+    if keeps_unknown_sizes():
         _check_dynamic(call, given)
     return keras.tree.map_structure(_common, one, other)
 

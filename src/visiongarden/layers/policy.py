@@ -10,7 +10,7 @@ from weakref import WeakSet
 
 import keras
 
-from visiongarden.backends.keras_internals import dtype_policy
+from visiongarden.backends.precision import dtype_policy
 
 _IN_FORCE = "_policy_in_force"
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 import keras
 
+from visiongarden.backends.resampling import max_pooling, nearest_upsampling
 from visiongarden.registry import register
 from visiongarden.types import Tensor
-
-if TYPE_CHECKING:
-    import torch
 
 
 @register
@@ -34,10 +29,10 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the maximum of each window."""
-        pad = self._pad()
-        if keras.backend.backend() != "torch" or pad is None:
+        pad, pool = self._pad(), max_pooling()
+        if pool is None or pad is None:
             return super().call(inputs)
-        return _max_on_torch(inputs, self.pool_size, self.strides, pad)
+        return pool(inputs, self.pool_size, self.strides, pad)
 
     def _pad(self) -> tuple[int, int] | None:
         """Return the symmetric (vertical, horizontal) padding, or None if it is not symmetric.
@@ -72,46 +67,5 @@ class Upsampling(keras.layers.UpSampling2D):
     def call(self, inputs: Tensor) -> Tensor:
         """Upsample the inputs by `size`."""
         nearest = self.interpolation == "nearest" and self.data_format == "channels_last"
-        if nearest and keras.backend.backend() == "tensorflow":
-            return _nearest_on_tensorflow(inputs, self.size)
-        if not nearest or keras.backend.backend() != "torch":
-            return super().call(inputs)
-        return _nearest_on_torch(inputs, self.size)
-
-
-def _max_on_torch(
-    x: torch.Tensor, window: tuple[int, int], strides: tuple[int, int], pad: tuple[int, int]
-) -> torch.Tensor:
-    import torch
-
-    pooled = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), window, strides, pad)
-    return pooled.permute(0, 2, 3, 1)
-
-
-def _nearest_on_torch(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-    import torch
-
-    factors = tuple(float(side) for side in size)
-    enlarged = torch.nn.functional.interpolate(x.permute(0, 3, 1, 2), scale_factor=factors)
-    return enlarged.permute(0, 2, 3, 1)
-
-
-def _nearest_on_tensorflow(inputs: Tensor, size: tuple[int, int]) -> Tensor:
-    """Upsample by nearest neighbor, with a custom gradient that XLA can compile as well.
-
-    The gradient is the sum over each block of output cells, computed as an average pooling.
-    """
-    import tensorflow as tf
-
-    @tf.custom_gradient
-    def enlarged(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-        sides = tf.shape(x)[1:3] if None in x.shape[1:3] else x.shape[1:3]
-        y = tf.raw_ops.ResizeNearestNeighbor(images=x, size=tf.multiply(sides, size))
-
-        def back(gradient: tf.Tensor) -> tf.Tensor:
-            return tf.nn.avg_pool2d(gradient, size, size, "VALID") * (size[0] * size[1])
-
-        return y, back
-
-    result: Tensor = enlarged(inputs)
-    return result
+        upsample = nearest_upsampling() if nearest else None
+        return super().call(inputs) if upsample is None else upsample(inputs, self.size)

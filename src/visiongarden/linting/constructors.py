@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from visiongarden.backends.reserved_names import PRIVATE
 from visiongarden.linting.classes import Class, File, assigned, is_abstract, on_self
 from visiongarden.linting.finding import Found
 
 _BASE = {"name", "dtype", "trainable"}
-_RESERVED = {  # attributes and methods of keras.Layer that a subclass must not assign
+_RESERVED = PRIVATE | {  # attributes and methods of keras.Layer that a subclass must not assign
     "path", "dtype", "compute_dtype", "variable_dtype", "input_dtype", "variables", "weights",
     "trainable_variables", "trainable_weights", "non_trainable_variables", "losses", "metrics",
     "non_trainable_weights", "quantization_mode", "input", "output", "call", "build", "get_config",
-    "metrics_variables", "count_params", "name", "_layers", "_metrics", "_losses",
-    "_seed_generators", "_trainable_variables", "_non_trainable_variables", "_tracker", "_lock",
-    "_loss_ids", "_losses_override", "_inbound_nodes", "_outbound_nodes", "_path",
-    "_parent_path", "_auto_config", "_dtype_policy", "_call_signature", "_called", "_trainable",
+    "metrics_variables", "count_params", "name",
     "add_weight", "add_loss", "add_metric", "add_variable", "stateless_call", "get_weights",
     "set_weights", "compute_output_shape", "compute_output_spec", "from_config", "quantize",
 }  # fmt: skip

@@ -26,13 +26,9 @@ import keras
 import numpy as np
 
 from visiongarden.backends.garbage import gc_paused
-from visiongarden.backends.keras_internals import (
-    fill,
-    fresh_names,
-    is_only_its_weights,
-    weightless,
-)
 from visiongarden.backends.keras_stubs import add_stubs, import_class
+from visiongarden.backends.names import fresh_names
+from visiongarden.backends.weightless import fill, is_only_its_weights, weightless
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.models.compiled import OPTIMIZER, restore_compiled
@@ -424,7 +420,8 @@ def _rebuild(
     for each shape.
     """
     try:
-        with weightless() as variables:
+        # No weight takes less than two bytes.
+        with weightless(max_weights=weights_size // 2) as variables:
             model = cls.from_config(config["config"])
     except ModelFileError:
         raise

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.layers import Composite
 
@@ -49,7 +50,7 @@ def fused(model: Any) -> Any:
 def _values(model: keras.Model) -> dict[str, Any]:
     """Return the weights of the model and of its layers' folded forms, by path."""
     values = {weight.path: weight.value for weight in model.weights}
-    for layer in model._flatten_layers():
+    for layer in with_sublayers(model):
         # A layer without normalization is folded already, or has nothing to fold.
         folded = layer.fold() if isinstance(layer, Composite) and _has_norm(layer) else None
         if folded:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Self, SupportsIndex
 
 import keras
 
-from visiongarden.backends.keras_internals import dtype_policy, is_weightless
+from visiongarden.backends.precision import dtype_policy
+from visiongarden.backends.weightless import is_weightless
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding

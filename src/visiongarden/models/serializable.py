@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from visiongarden import registry
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 
 
@@ -108,7 +109,7 @@ def refuse_quantized(model: keras.Model) -> None:
             that a file would not fit its model.
     """
     quantized = keras.dtype_policies.QuantizedDTypePolicy
-    layers = [x for x in model._flatten_layers() if isinstance(x.dtype_policy, quantized)]
+    layers = [x for x in with_sublayers(model) if isinstance(x.dtype_policy, quantized)]
     if layers:
         raise UserError(
             f"{model.name!r} is quantized, so the file could not be loaded",

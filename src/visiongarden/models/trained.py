@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.backends.jax_step import JaxStep
-from visiongarden.backends.torch_step import TorchStep
+from visiongarden.backends.jax_step import JaxStep, compiles_steps
+from visiongarden.backends.torch_step import TorchStep, captures_steps
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
 from visiongarden.models.epoch_dataset import EpochDataset, Epochs
@@ -190,7 +190,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
 
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
-        if keras.backend.backend() != "torch" or not self._uses_head_loss():
+        if not captures_steps() or not self._uses_head_loss():
             return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
             object.__setattr__(self, "_torch_step", TorchStep(self))
@@ -279,13 +279,11 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
 
     def _compiles_jax_step(self) -> bool:
         return bool(
-            keras.backend.backend() == "jax"
-            and self.jit_compile
+            self.jit_compile
             and not self.run_eagerly
             and self.steps_per_execution == 1
             and self._uses_head_loss()
-            # Under a distribution Keras compiles the step with the shardings of the state.
-            and keras.distribution.distribution() is None
+            and compiles_steps()
         )
 
     def _terms(self) -> list[Any]:

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 import keras
 
 from visiongarden import markup
-from visiongarden.backends.keras_internals import fresh_names, weightless
+from visiongarden.backends.names import fresh_names
+from visiongarden.backends.weightless import weightless
 from visiongarden.config import Concise, reading_files, writing_files
 from visiongarden.errors import ContractError, UserError
 from visiongarden.layers.fold import folding
@@ -64,7 +65,7 @@ class Part(Concise):
         # layers that were created before.
         with fresh_names(), keras.name_scope(name or self.role):
             tensors = feature_inputs(inputs, image_size)
-            outputs = self._outputs(tensors)
+            outputs = self._raw_outputs(tensors)
         takes = tensors["p0"] if inputs.keys() == {"p0"} else tensors
         return keras.Model(takes, outputs, name=name or self.role)
 
@@ -127,7 +128,7 @@ class Part(Concise):
         title = f"{type(self).__name__} ({self.role})"
         return markup.section(title, markup.table(("field", "value", ""), rows))
 
-    def _outputs(self, tensors: FeatureMaps) -> Any:
+    def _raw_outputs(self, tensors: FeatureMaps) -> Any:
         return self.wire(tensors["p0"] if tensors.keys() == {"p0"} else tensors)
 
 
@@ -158,7 +159,7 @@ def _traced(asked: _Asked, inputs: FeatureSpec, size: ImageSize) -> Any:
     # Cached: equal parts have equal shapes, and connecting, counting and checking a model would
     # each trace the same part again. Folding is disabled, because it is not part of the key.
     with weightless(), fresh_names(), folding(False):
-        outputs = asked.part._outputs(
+        outputs = asked.part._raw_outputs(
             {
                 level: keras.KerasTensor((None, *_side(size, spec.stride), spec.channels))
                 for level, spec in inputs.items()

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from visiongarden.assigners import Assigner
-from visiongarden.backends.keras_internals import fresh_names
+from visiongarden.backends.names import fresh_names
 from visiongarden.config import Typed, Unknown
 from visiongarden.config.files import is_reading_files
 from visiongarden.data.preprocessing import Preprocessing
@@ -102,8 +102,8 @@ class Backbone(FeaturePart):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement wire()")
 
-    def _outputs(self, tensors: FeatureMaps) -> FeatureMaps:
-        maps: FeatureMaps = super()._outputs(tensors)
+    def _raw_outputs(self, tensors: FeatureMaps) -> FeatureMaps:
+        maps: FeatureMaps = super()._raw_outputs(tensors)
         missing = [level for level in self.levels if level not in maps]
         if missing:
             has = tuple(level for level in self.levels if level in maps) or tuple(maps)
@@ -303,9 +303,9 @@ class Head(Part):
         model.take_targets(self.target_inputs)
         return model
 
-    def _outputs(self, tensors: FeatureMaps) -> Any:
+    def _raw_outputs(self, tensors: FeatureMaps) -> Any:
         if not self.target_inputs:
-            return super()._outputs(tensors)
+            return super()._raw_outputs(tensors)
         return self._wired(tensors, dict.fromkeys(self.target_inputs))
 
     def _wired(self, features: FeatureMaps, targets: Mapping[str, Any]) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.config import Value
 from visiongarden.data import Channels, Preprocessing
 from visiongarden.data.combined import MAX_WEIGHT

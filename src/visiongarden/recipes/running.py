@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import seed_everything
+from visiongarden.backends.random_state import seed_everything
 from visiongarden.config import save_yaml
 from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.depth import Depth, depth_in

@@ -16,7 +16,9 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import SymbolicAdd, random_operations
+from visiongarden.backends.graph import symbolic_add
+from visiongarden.backends.random_state import random_operations
+from visiongarden.backends.reserved_names import PRIVATE
 from visiongarden.testing.explain import is_user_file
 
 
@@ -61,12 +63,8 @@ def variables_made() -> Iterator[list[keras.Variable]]:
         yield created
 
 
-RESERVED = frozenset(
+RESERVED = PRIVATE | frozenset(
     {
-        "_auto_config", "_call_signature", "_called", "_dtype_policy", "_inbound_nodes",
-        "_layers", "_lock", "_loss_ids", "_losses", "_losses_override", "_metrics",
-        "_non_trainable_variables", "_outbound_nodes", "_parent_path", "_path",
-        "_seed_generators", "_tracker", "_trainable", "_trainable_variables",
         "add_loss", "add_metric", "add_variable", "add_weight", "build_from_config", "call",
         "compute_output_shape", "compute_output_spec", "count_params", "from_config",
         "get_build_config", "get_config", "get_weights", "load_own_variables",
@@ -180,7 +178,7 @@ def additions(whole: Any) -> Iterator[list[tuple[tuple[Any, ...], tuple[Any, ...
         return compute_output_spec
 
     with (
-        replaced(SymbolicAdd, "compute_output_spec", adding),
+        replaced(symbolic_add(), "compute_output_spec", adding),
         replaced(keras.layers.Add, "compute_output_spec", merging),
         replaced(keras.layers.Layer, "compute_output_spec", opening),
     ):

@@ -10,13 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import fresh_names
+from visiongarden.backends.names import fresh_names
+from visiongarden.backends.recorded_arguments import recorded_arguments
+from visiongarden.backends.reserved_names import TRACKING
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.layers import Composite
 from visiongarden.parts import Part
 from visiongarden.testing.hooks import RESERVED
-
-_TRACKING = ("_self_", "_torch_params", "_unconditional_")
-"""Prefixes of attributes that TensorFlow and PyTorch add to a layer for tracking."""
 
 
 @lru_cache(maxsize=1)
@@ -42,9 +42,7 @@ def remembered(instance: Any) -> dict[str, Any] | None:
         return None  # Keras's own layers and models are rebuilt from their config
     own = instance._arguments if isinstance(instance, Composite) else None
     if own is None:
-        # Private to Keras, and missing where its constructor was called with unusual arguments.
-        auto = vars(instance).get("_auto_config")
-        own = auto.config if auto is not None else None
+        own = recorded_arguments(instance)
     if own is None:
         return None
     names = inspect.signature(type(instance).__init__).parameters
@@ -109,7 +107,7 @@ def _under(config: Any, before: str, policy: str) -> Any:
 
 def own_layers(layer: Any) -> list[Any]:
     """List the layer and its sublayers, without instances of Keras's own classes."""
-    every = layer._flatten_layers()
+    every = with_sublayers(layer)
     return [sub for sub in every if type(sub).__module__.split(".")[0] != "keras"]
 
 
@@ -126,7 +124,7 @@ def attributes(layer: Any, depth: int = 3) -> Iterator[tuple[str, Any]]:
         Name of the attribute, and its value or one item of its container.
     """
     for name, value in list(vars(layer).items()):
-        is_keras = name in RESERVED or name in _of_keras() or name.startswith(_TRACKING)
+        is_keras = name in RESERVED or name in _of_keras() or name.startswith(TRACKING)
         if not is_keras:
             yield from within(name, value, depth)
 

@@ -8,7 +8,10 @@ from typing import Any, cast
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import dtype_policy, fresh_names, graph_of, weightless
+from visiongarden.backends.graph import graph_of
+from visiongarden.backends.names import fresh_names
+from visiongarden.backends.precision import dtype_policy
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ContractError, UserError
 from visiongarden.parts import IMAGE, Backbone, Decoder, Head, Part
 from visiongarden.parts.roles import Anchored

@@ -19,6 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.storage import atomic_write
 from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
 from visiongarden.testing.explain import describe
@@ -111,7 +112,7 @@ def _attempted(
 def _compiled(model: Any, inputs: list[Any]) -> Any:
     """Return the outputs of the compiled model, or the reason why it is not compiled."""
     backend = keras.backend.backend()
-    if not all(layer.supports_jit for layer in model._flatten_layers()):
+    if not all(layer.supports_jit for layer in with_sublayers(model)):
         return "a layer has supports_jit=False"
     packed = _packed(model, inputs)
     if backend == "tensorflow":

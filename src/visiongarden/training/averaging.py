@@ -27,6 +27,8 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         name: Name of the optimizer.
     """
 
+    _weights: list[keras.Variable]
+
     def __init__(
         self,
         optimizer: keras.optimizers.Optimizer,
@@ -58,7 +60,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
     @property
     def batches(self) -> int:
         """Number of batches so far; several make one update where gradients are accumulated."""
-        return int(ops.convert_to_numpy(self._iterations))
+        return int(ops.convert_to_numpy(super().iterations))
 
     def build(self, variables: list[keras.Variable]) -> None:
         """Create the variables of both optimizers."""
@@ -67,6 +69,8 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         if not self.optimizer.built:
             self.optimizer.build(variables)
         super().build(variables)
+        # Keras would track the list, and save the weights among the variables of the optimizer.
+        object.__setattr__(self, "_weights", list(variables))
         if self.decay is not None:
             size = int(flat([variable.value for variable in variables]).shape[0])
             self._average = self.add_variable((size,), dtype="float32", name="average")
@@ -86,7 +90,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
             self.build(list(trainable_variables))
         before = ops.cast(self.iterations, "float32")
         self.optimizer.apply(grads, trainable_variables)
-        self._count(before, [variable.value for variable in self._trainable_variables])
+        self._count(before, [variable.value for variable in self._weights])
 
     def stateless_apply(
         self,
@@ -110,7 +114,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
 
     def averaged(self) -> list[Tensor]:
         """Return the average of each weight, that of the other optimizer, or the weights."""
-        variables = self._trainable_variables
+        variables = self._weights
         if self.decay is not None:
             return split(self._average.value, variables)
         raw = [ops.copy(variable.value) for variable in variables]
@@ -145,7 +149,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
             before: Number of updates before this one, float32.
             weights: The updated weights.
         """
-        self._iterations.assign_add(1)
+        super().iterations.assign_add(1)
         if self.decay is None:
             return
         vector, average = flat([ops.cast(w, "float32") for w in weights]), self._average.value

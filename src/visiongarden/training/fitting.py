@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import keras
 
-from visiongarden.backends.keras_internals import own_compile_state
+from visiongarden.backends.compile_state import own_compile_state
 from visiongarden.data import fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images

@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless, without_autocast
+from visiongarden.backends.precision import without_autocast
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
 from visiongarden.types import ImageSize, RawPredictions, Tensor

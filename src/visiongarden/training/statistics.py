@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.sublayers import with_sublayers
+
 
 class UntrainedNorms:
     """Batch normalizations of a model that have seen no batch when training starts.
@@ -28,7 +30,7 @@ class UntrainedNorms:
     def __init__(self, model: keras.Model) -> None:
         self._norms = [
             layer
-            for layer in model._flatten_layers()
+            for layer in with_sublayers(model)
             if isinstance(layer, keras.layers.BatchNormalization)
             and layer.trainable
             and _is_constant(layer.moving_mean, 0)

@@ -12,8 +12,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.backends.jax_step import JaxStep
-from visiongarden.backends.torch_step import TorchStep
+from visiongarden.backends.jax_step import JaxStep, compiles_steps
+from visiongarden.backends.torch_step import TorchStep, captures_steps
 from visiongarden.losses import Loss, quotients
 from visiongarden.models import Joined
 from visiongarden.types import ImageSize, RawPredictions, Tensor
@@ -47,15 +47,12 @@ class Trainer(keras.Model):  # noqa: VG101  it is never saved, the model inside 
         if self._backend_step is not None:
             kwargs["jit_compile"] = False  # Keras would compile the compiled step once more
         super().compile(*args, **kwargs)
-        if keras.backend.backend() == "torch":
+        if captures_steps():
             self._backend_step = TorchStep(self)
 
     def _make_jax_step(self, options: dict[str, Any]) -> Callable[..., Any] | None:
         compiled = options.get("jit_compile") is True and not options.get("run_eagerly")
-        # Under a distribution Keras compiles the step with the shardings of the state.
-        if keras.backend.backend() != "jax" or not compiled or keras.distribution.distribution():
-            return None
-        return JaxStep(super().train_step)
+        return JaxStep(super().train_step) if compiled and compiles_steps() else None
 
     def train_step(self, *arguments: Any) -> Any:
         """Run one step: captured on PyTorch, compiled by `JaxStep` on JAX, else Keras's own."""

@@ -52,6 +52,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
     slots = 1
     use_ema: bool
     gradient_accumulation_steps: int | None
+    _weights: list[keras.Variable]
 
     def __init__(
         self,
@@ -103,7 +104,11 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         # The base class would create an average and a sum of gradients for each weight.
         self.use_ema, self.gradient_accumulation_steps = False, None
         super().build(variables)
+        # Without the number of steps to accumulate, `iterations` is the variable that counts them.
+        self._steps = self.iterations
         self.use_ema, self.gradient_accumulation_steps = with_ema, steps
+        # Keras would track the list, and save the weights among the variables of the optimizer.
+        object.__setattr__(self, "_weights", list(variables))
         kernels = [i for i, v in enumerate(variables) if self._decays(v)]
         others = [i for i in range(len(variables)) if i not in set(kernels)]
         groups = ((kernels, self.weight_decay or 0.0), (others, 0.0))
@@ -132,7 +137,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         """
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
-        variables = self._trainable_variables
+        variables = self._weights
         gradients = [
             ops.zeros_like(v) if g is None else ops.cast(g, "float32")
             for g, v in zip(grads, variables, strict=True)
@@ -155,7 +160,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             for variable, part in zip(group, split(moved, group), strict=True):
                 constraint = variable.constraint
                 variable.assign(part if constraint is None else constraint(part))
-        self._iterations.assign_add(1)
+        self._steps.assign_add(1)
 
     def direction(self, gradient: Tensor, state: list[keras.Variable], step: Tensor) -> Tensor:
         """Return the update of a step at learning rate 1, which is subtracted; updates `state`.
@@ -186,7 +191,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         count = self.gradient_accumulation_steps
         if not count:
             return None, vectors
-        due = ops.equal((self._iterations + 1) % count, 0)
+        due = ops.equal((self._steps + 1) % count, 0)
         sums = [vector + held.value for vector, held in zip(vectors, self._sums, strict=True)]
         for held, total in zip(self._sums, sums, strict=True):
             held.assign(ops.where(due, ops.zeros_like(total), total))
@@ -206,7 +211,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         return vectors
 
     def _each_clipped(self, vector: Tensor, rows: list[int]) -> Tensor:
-        parts = split(vector, [self._trainable_variables[i] for i in rows])
+        parts = split(vector, [self._weights[i] for i in rows])
         norms = [ops.sqrt(ops.sum(part * part)) for part in parts]
         return flat(
             [p * _factor(norm, self.clipnorm) for p, norm in zip(parts, norms, strict=True)]

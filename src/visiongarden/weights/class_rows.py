@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import history_of
+from visiongarden.backends.graph import node_of
+from visiongarden.backends.sublayers import own_weights
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.layers.nested import nested
 from visiongarden.models import Joined
@@ -195,12 +196,12 @@ def _class_outputs(target: Any) -> Iterator[tuple[Any, int, int, bool]]:
 def _layer_behind(tensor: Any) -> Any:
     """Return the last layer with weights before a tensor of a graph; None if the graph branches."""
     while True:
-        history = history_of(tensor)
-        if history is None:
+        node = node_of(tensor)
+        if node is None:
             return None
-        if isinstance(history.operation, keras.Layer) and history.operation.weights:
-            return history.operation
-        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
+        if isinstance(node.operation, keras.Layer) and node.operation.weights:
+            return node.operation
+        inputs = node.input_tensors
         if len(inputs) != 1:
             return None
         (tensor,) = inputs
@@ -211,10 +212,7 @@ def _last_with_weights(layer: Any, count: int, groups: int) -> list[Any]:
 
     It is the last one created whose number of outputs is sufficient and a multiple of `groups`.
     """
-    leaves = [
-        each
-        for _, each in nested(layer)
-        if each._trainable_variables and each._trainable_variables[0].shape[-1] >= count * groups
-    ]
-    exact = [each for each in leaves if each._trainable_variables[0].shape[-1] % groups == 0]
+    owners = [(each, own_weights(each)) for _, each in nested(layer)]
+    leaves = [(each, weights[0].shape[-1]) for each, weights in owners if weights]
+    exact = [each for each, size in leaves if size >= count * groups and size % groups == 0]
     return exact[-1:]

@@ -10,7 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from visiongarden.backends.keras_internals import has_automatic_name
+from visiongarden.backends.names import has_automatic_name
+from visiongarden.backends.sublayers import with_sublayers
 
 Groups = dict[tuple[str, str], set[str]]
 """Names of layers by the path of the enclosing layer and the common stem, "dense" of "dense_3"."""
@@ -28,7 +29,7 @@ def shifted(target: Any, layers: Iterable[str], source: Iterable[str]) -> set[st
         source: Paths of the source's layers with weights.
     """
     layers = list(layers)
-    counted = {each.name for each in target._flatten_layers() if has_automatic_name(each)}
+    counted = {each.name for each in with_sublayers(target) if has_automatic_name(each)}
     target_groups, source_groups = _groups(layers, counted), _groups(source, None)
     # A group that the source lacks is harmless, because nothing matches its names anyway.
     unequal = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from visiongarden.backends.sublayers import own_weights, with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.layers.nested import nested
 
@@ -52,8 +53,8 @@ def owners(model: Any) -> dict[str, Owned]:
     """Return all weights by path, with the layers that created them."""
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found = {}
-    for layer in model._flatten_layers():
-        for variable in _weights_of(layer):
+    for layer in with_sublayers(model):
+        for variable in own_weights(layer):
             path = paths.get(id(variable))
             if path is not None:
                 found[path] = Owned(path, variable, layer)
@@ -69,12 +70,8 @@ def by_layer_names(model: Any) -> dict[str, tuple[str, ...]]:
     paths = {id(variable): path for path, variable in named_weights(model).items()}
     found: dict[str, tuple[str, ...]] = {}
     for chain, layer in nested(model):
-        layer_paths = tuple(paths[id(v)] for v in _weights_of(layer) if id(v) in paths)
+        layer_paths = tuple(paths[id(v)] for v in own_weights(layer) if id(v) in paths)
         if layer_paths:
             # Two layers with the same name cannot be distinguished, so that neither is matched.
             found[chain] = () if chain in found else layer_paths
     return found
-
-
-def _weights_of(layer: Any) -> list[Any]:
-    return [*layer._trainable_variables, *layer._non_trainable_variables]

@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import history_of, replay, without_new_calls
+from visiongarden.backends.graph import node_of, replay, without_new_calls
+from visiongarden.backends.sublayers import children
 from visiongarden.inspect.counting import Count, count_of
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
@@ -81,7 +82,7 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, macs: Counter[int]) -> tupl
             view = _View(part.name, part.name, macs)
             tensors = keras.tree.flatten(inputs)
             for part_input, tensor in zip(part.inputs, tensors, strict=True):
-                name = part_input._keras_history.operation.name
+                name = node_of(part_input).operation.name
                 single = not levels and len(tensors) == 1
                 view.known[id(tensor)] = levels.get(name, "image" if single else name)
             # `replay` leaves one node per layer; calling the part would leave a single node for
@@ -108,13 +109,12 @@ class _View:
         stack = [(tensor, False) for tensor in reversed(outputs)]
         while stack:
             tensor, ready = stack.pop()
-            history = history_of(tensor)
             if id(tensor) in self.known:
                 continue
-            if history is None:
+            node = node_of(tensor)
+            if node is None:
                 self.known[id(tensor)] = "constant"
                 continue
-            node = history.operation._inbound_nodes[history.node_index]
             if ready:
                 path = self._draw(node)
                 self.known |= {id(each): path for each in node.output_tensors}
@@ -162,7 +162,7 @@ def _has_no_box(layer: Any, node: Any) -> bool:
     """Return whether an operation gets no box: activations, dropout, and plain `keras.ops`."""
     if not isinstance(layer, keras.Layer) or "Dropout" in type(layer).__name__:
         return True
-    if layer._layers or isinstance(layer, Composite):
+    if children(layer) or isinstance(layer, Composite):
         return False
     return describe(layer, node)[0] in ("act", "identity")
 

@@ -13,12 +13,9 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import (
-    graph_of,
-    history_of,
-    weightless,
-    without_new_calls,
-)
+from visiongarden.backends.graph import graph_of, node_of, without_new_calls
+from visiongarden.backends.sublayers import children
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.inspect.graph.op import Graph, Op, graph
@@ -171,14 +168,13 @@ class _Walk:
             tensor, ready = stack.pop()
             if id(tensor) in known:
                 continue
-            history = history_of(tensor)
-            if history is None:
+            node = node_of(tensor)
+            if node is None:
                 # A constant; the tensors of JAX and PyTorch have no name.
                 known[id(tensor)] = self._add(
                     Op("constant", (), name=str(getattr(tensor, "name", "")))
                 )
                 continue
-            node = history.operation._inbound_nodes[history.node_index]
             if ready:
                 self._node(node, known)
                 continue
@@ -205,7 +201,7 @@ class _Walk:
         inner = graph_of(operation) if isinstance(operation, keras.Model) else None
         if inner is not None:
             return self.model(inner, inputs)
-        if not isinstance(operation, keras.Layer) or not operation._layers:
+        if not isinstance(operation, keras.Layer) or not children(operation):
             return None
         # Layers of Keras that have sublayers, such as `MultiHeadAttention`, are one operation.
         if type(operation).__module__.startswith("keras."):

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from visiongarden import registry
-from visiongarden.backends.keras_internals import dtype_policy
+from visiongarden.backends.precision import dtype_policy
 from visiongarden.testing.checks.parts import unwritable_field
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.sublayers import added_losses
 from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
 from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
@@ -132,8 +133,7 @@ def _added(layer: Any) -> Any:
 
     Regularizers are left out: they give a gradient even to a weight that the layer never uses.
     """
-    losses = [loss for sub in layer._flatten_layers() for loss in sub._get_own_losses()]
-    return sum((ops.cast(ops.sum(loss), "float32") for loss in losses), 0.0)
+    return sum((ops.cast(ops.sum(loss), "float32") for loss in added_losses(layer)), 0.0)
 
 
 def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:

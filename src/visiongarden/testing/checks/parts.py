@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.sublayers import with_sublayers
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss
 from visiongarden.parts import Backbone, Decoder, Head, Part
@@ -77,7 +78,7 @@ def _description(part: Part, subject: Subject) -> str:
     with weightless():
         model = part.as_model(subject.features, subject.fixed_size)
     # Without the model itself, whose config repeats those of its layers.
-    layers = [_config(layer) for layer in model._flatten_layers() if layer is not model]
+    layers = [_config(layer) for layer in with_sublayers(model) if layer is not model]
     texts = [json.dumps(layers, default=str, sort_keys=True), _shape_text(model)]
     if isinstance(part, Head):
         readers = (part.loss, part.decoding)

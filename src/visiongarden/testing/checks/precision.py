@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.instances import randomize
@@ -79,7 +80,7 @@ def _wrong_dtypes(layer: Any, output: Any, half: str) -> str | None:
         if is_float(variable) and keras.backend.standardize_dtype(variable.dtype) != "float32":
             return f"variable {variable.path} is {variable.dtype}"
     # A sublayer with an explicit float32 policy, such as a final softmax, may return float32.
-    policies = {sub.compute_dtype for sub in layer._flatten_layers()}
+    policies = {sub.compute_dtype for sub in with_sublayers(layer)}
     allowed = {half} | ({"float32"} if "float32" in policies else set())
     for leaf in leaves(output):
         dtype = keras.backend.standardize_dtype(leaf.dtype)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.keras_internals import global_seed_state
+from visiongarden.backends.random_state import global_seed_state
 from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
 from visiongarden.testing.hooks import fixed_seeds
 from visiongarden.testing.instances import attributes

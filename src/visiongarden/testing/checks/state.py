@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.sublayers import inner_layers
+from visiongarden.backends.weightless import raw_value
 from visiongarden.testing.arrays import is_float
 from visiongarden.testing.hooks import variables_made
 from visiongarden.testing.instances import attributes, own_layers, within
@@ -227,7 +229,7 @@ def _inherits(layer: Any) -> bool:
 
 
 def _sublayers(layer: Any) -> list[Any]:
-    return [sub for sub in layer._flatten_layers(include_self=False) if not _is_metric(sub)]
+    return [sub for sub in inner_layers(layer) if not _is_metric(sub)]
 
 
 def _is_metric(sub: Any) -> bool:
@@ -236,8 +238,7 @@ def _is_metric(sub: Any) -> bool:
 
 def _alive(made: list[Any]) -> list[Any]:
     """Drop the variables without values, which shape inference creates and discards."""
-    # A variable is recorded before Keras's constructor, which sets `_value` or raises an error.
-    return [variable for variable in made if vars(variable).get("_value") is not None]
+    return [variable for variable in made if raw_value(variable) is not None]
 
 
 def _reachable_variables(layer: Any) -> dict[int, Any]:

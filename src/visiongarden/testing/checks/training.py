@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed
@@ -51,13 +52,13 @@ def training(subject: Subject) -> Finding:
     after = _state(layer)
     changed = {path for path, value in after.items() if (value != state[path]).any()}
     differs = difference(inference, trained)
-    for sub in layer._flatten_layers():
+    for sub in with_sublayers(layer):
         if _is_idle(sub, changed, differs):
             return failed(
                 f"training=True does not reach {sub.name} ({type(sub).__name__})",
                 "do not pass training=False to sublayers; Keras passes `training` on automatically",
             )
-    with_training = [s.name for s in layer._flatten_layers() if _takes_training(s)]
+    with_training = [s.name for s in with_sublayers(layer) if _takes_training(s)]
     if differs > TOLERANCE and not with_training:
         return failed(
             f"training differs from inference by {differs:.2g}, but no layer has a training "

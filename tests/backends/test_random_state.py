@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden.backends.keras_internals import seed_everything
+from visiongarden.backends.random_state import seed_everything
 
 DRAWS = """
 import random, sys, keras, numpy as np
 if sys.argv[1] == "own":
-    from visiongarden.backends.keras_internals import seed_everything as seed
+    from visiongarden.backends.random_state import seed_everything as seed
 else:
     seed = keras.utils.set_random_seed
 seed(7)

@@ -1,0 +1,52 @@
+"""Tracing of functions on symbolic tensors by the backend.
+
+**Why.** TensorFlow keeps unknown dimensions in the graph of a model that runs, JAX and PyTorch
+replace them by numbers; a layer may work on one and fail on the other. **Gain:** correctness: a
+layer that cannot be traced with unknown sizes is reported where it is written. **Switch:** none; no
+private names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+
+def keeps_unknown_sizes() -> bool:
+    """Return whether heights and widths stay unknown in the graphs of the backend."""
+    return bool(keras.backend.backend() == "tensorflow")
+
+
+def traced_by_backend(call: Callable[[Any], Any], given: Any) -> Any:
+    """Return the output of `call` on symbolic tensors, traced by the backend.
+
+    On TensorFlow, unknown dimensions remain unknown, as in the graph of a model that runs.
+    """
+    errors = []
+
+    def watched(tensors: Any) -> Any:
+        try:
+            return call(tensors)
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    try:
+        return _Traced(watched).compute_output_spec(given)
+    except Exception as error:
+        # Keras would add advice about a class that the user did not write.
+        raise (errors or [error])[0] from None
+
+
+class _Traced(keras.Operation):
+    """Operation without a shape rule of its own, so that Keras traces its `call`."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__(name="traced")
+        self.function = function
+
+    def call(self, given: Any) -> Any:
+        """Return the output of the function."""
+        return self.function(given)
