@@ -69,7 +69,7 @@ def private_uses(tree, own, of_keras=frozenset()):
             if name.partition(".")[0] in BACKENDS and PRIVATE_MODULES.match(name):
                 yield node.lineno, name
         if isinstance(node, ast.ClassDef) and node.name in of_keras:
-            # An attribute or method of ours would replace that of Keras.
+            # Such an attribute or method would replace that of Keras.
             names = [n.name for n in node.body if isinstance(n, ast.FunctionDef)]
             on_self = [a for a in ast.walk(node) if isinstance(a, ast.Attribute) and is_on_self(a)]
             for name in {*names, *(a.attr for a in on_self)} & keras_names:
@@ -101,7 +101,7 @@ def is_on_self(attribute):
 
 
 def classes_of_keras(trees):
-    """Names of the classes that derive from one of Keras, also through other ones of ours."""
+    """Names of the classes that derive from one of Keras, also through classes in between."""
     bases = {}
     for tree in trees:
         for node in ast.walk(tree):

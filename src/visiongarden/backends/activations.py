@@ -46,7 +46,7 @@ def _tensorflow_silu() -> Callable[[Tensor], Tensor]:
 
 
 def in_place_function(function: Callable[[Any], Any], x: Any) -> Callable[[Any], Any] | None:
-    """Return an activation function that overwrites its input `x`, or None if there is none.
+    """Return an activation function that overwrites its input `x`, or None without one.
 
     Args:
         function: activation function of Keras.

@@ -157,6 +157,18 @@ def global_seed() -> bool:
     return asked == [None, 3] and before.tolist() != after.tolist()
 
 
+def recorded_arguments() -> bool:
+    """Return whether the constructor arguments of a layer are recorded."""
+    import keras
+
+    class Recorded(keras.layers.Layer):
+        def __init__(self, width: int, shape: tuple[int, ...] = (), **kwargs: object) -> None:
+            super().__init__(**kwargs)
+
+    config = Recorded(3, shape=(1, 2), name="recorded")._auto_config.config
+    return (config["width"], tuple(config["shape"])) == (3, (1, 2))
+
+
 def backend_classes() -> bool:
     """Return whether an optimizer's class is Keras's public one or derived from it by the backend.
 

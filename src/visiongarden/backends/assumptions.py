@@ -7,7 +7,7 @@ versions, and fails on a private name that is missing here. A new version is lis
 
 - An assumption of a fast path is not relied on under an untested version: the ordinary path runs.
 - Where Keras has no public counterpart, `require` checks the assumption under an untested version
-  when it is first needed. If it does not hold, an error says so, in place of a wrong result.
+  when it is first needed. If it does not hold, an error is raised, in place of a wrong result.
 """
 
 from __future__ import annotations
@@ -113,6 +113,13 @@ ASSUMPTIONS = {
         "operations of a backend ask `draw_seed` for their seed",
         "`check` reports an error in place of its check of random numbers",
         checks.global_seed,
+    ),
+    "recorded_arguments": Assumption(
+        "keras",
+        ("_auto_config",),
+        "the constructor arguments of a layer, where they are plain data",
+        "`check` rebuilds custom layers from their configs",
+        checks.recorded_arguments,
     ),
     "backend_classes": Assumption(
         "keras",

@@ -1,7 +1,7 @@
 """Graphs of symbolic tensors: which call of which layer output a tensor.
 
-**Why.** Keras has no public access to the calls of a graph: `model.layers` says which layers a
-model has, not how they are connected, and a block made of layers has no model. **Gain:**
+**Why.** Keras has no public access to the calls of a graph: `model.layers` lists the layers of
+a model, not how they are connected, and a block made of layers has no model. **Gain:**
 correctness: drawings, comparisons, found repeats, the conversion to Darknet and the rows of class
 outputs follow the graph. **Switch:** none; an untested version of Keras is checked first.
 """

@@ -23,7 +23,7 @@ _NOT_SUBLAYERS = frozenset({"_arguments", "_first_call", "_layers"})
 def children(layer: keras.Layer) -> list[keras.Layer]:
     """Return the sublayers of a layer, without those inside them, in the order of creation.
 
-    A layer whose constructor has not run yet has none.
+    The list is empty for a layer whose constructor has not run yet.
     """
     if is_tested("keras"):
         return list(vars(layer).get("_layers", ()))

@@ -160,10 +160,10 @@ def _given(value: np.ndarray | None, shape: Any, dtype: str) -> Any:
 
 
 def raw_value(variable: keras.Variable) -> Any:
-    """Return the value of a variable in its own dtype and memory, or None if it has none yet.
+    """Return the value of a variable in its own dtype and memory, or None before there is one.
 
-    `variable.value` would be a copy in a mixed-precision layer, and a new initial value if there
-    is none yet. None with an untested version of Keras as well.
+    `variable.value` would be a copy in a mixed-precision layer, and a new initial value before
+    there is one. None with an untested version of Keras as well.
     """
     # A variable may be recorded before Keras's constructor, which sets `_value` or raises an error.
     return vars(variable).get("_value") if is_tested("keras") else None

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import keras
 import numpy as np
-from keras import ops
 
-from visiongarden.backends.captured import Captured
+from visiongarden.backends.forward import compiled
 from visiongarden.backends.garbage import gc_paused
-from visiongarden.backends.xla import compiler_options
 from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.models.kinds import WithSignature, preprocessing_of
 from visiongarden.types import ImageSize
@@ -51,9 +47,11 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         # a global cache, so that compiled code is freed together with the model.
         object.__setattr__(model, _ATTRIBUTE, cache)
         # A compiled pass contains the numbers of the preprocessing, which weights may replace.
-        key = (size, preprocessing_of(model))
+        preprocessing = preprocessing_of(model)
+        key = (size, preprocessing)
         if key not in cache:
-            cache[key] = _BACKENDS[keras.backend.backend()](model, size)
+            shape = (None, *size, preprocessing.channels)
+            cache[key] = compiled(_plain(model, size), model, shape, preprocessing.dtype)
         cache.move_to_end(key)
         while len(cache) > MAX_SIZES:
             cache.popitem(last=False)
@@ -69,59 +67,3 @@ def _plain(model: Any, size: ImageSize) -> Forward:
             return decode(model(images, training=False), size)
 
     return forward
-
-
-def _tensorflow(model: Any, size: ImageSize) -> Forward:
-    import tensorflow as tf
-
-    # A separate `tf.function` with an open batch size: TensorFlow counts traces per function and
-    # warns about many. Without AutoGraph, as in Keras: Python's control flow stays as it is, and
-    # rewriting the code would double the time of a trace.
-    preprocessing = preprocessing_of(model)
-    signature = [tf.TensorSpec((None, *size, preprocessing.channels), preprocessing.dtype)]
-    traced: Forward = tf.function(_plain(model, size), signature, autograph=False)
-    return traced
-
-
-def _jax(model: Any, size: ImageSize) -> Forward:
-    import jax
-
-    forward = _plain(model, size)
-
-    # Compiled from the first image on: operation by operation, JAX needs longer than it does for
-    # compiling, even for a single image.
-    @functools.partial(jax.jit, compiler_options=compiler_options())
-    def pure(trainable: Any, others: Any, images: Any) -> Any:
-        pairs = [
-            *zip(model.trainable_variables, trainable, strict=True),
-            *zip(model.non_trainable_variables, others, strict=True),
-        ]
-        with keras.StatelessScope(state_mapping=pairs):
-            return forward(images)
-
-    # Weights are arguments: as constants they would be compiled into the program, which would then
-    # ignore later updates and need the memory of the weights a second time.
-    return lambda images: pure(
-        [v.value for v in model.trainable_variables],
-        [v.value for v in model.non_trainable_variables],
-        images,
-    )
-
-
-def _torch(model: Any, size: ImageSize) -> Forward:
-    import torch
-
-    forward = Captured(_plain(model, size))
-
-    def without_gradients(images: np.ndarray) -> Any:
-        with torch.no_grad():
-            return forward(ops.convert_to_tensor(images))
-
-    return without_gradients
-
-
-_BACKENDS: dict[str, Callable[[Any, ImageSize], Forward]] = {
-    "tensorflow": _tensorflow,
-    "jax": _jax,
-    "torch": _torch,
-}
