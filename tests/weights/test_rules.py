@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from visiongarden.backends.keras_internals import weightless
+from visiongarden.backends.weightless import weightless
 
 import visiongarden as vg
 from visiongarden.errors import ConfigError, UserError
