@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from visiongarden.backends.weightless import weightless
 
 import visiongarden as vg
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.weights import Change, Rules, published, read_rules, transfer
 from visiongarden.weights.rename import renamed
