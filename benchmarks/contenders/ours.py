@@ -36,18 +36,18 @@ def batch(options):
 
 
 def compiled(model, loss, eager=False, jit=None):
-    """Return a trainer, compiled as by `fit` or eager."""
+    """Compile a model for a loss as `fit` does, or eager, and return it."""
     import keras
 
     from visiongarden.training import Training
     from visiongarden.training.building import make_optimizer
-    from visiongarden.training.trainer import Trainer
+    from visiongarden.training.running import trained_with
 
-    trainer = Trainer(model, loss, model.image_size)
+    trained_with(model, loss).__enter__()  # for the rest of the process
     plain = Training(optimizer={"type": "VectorSGD", "global_clipnorm": None}, ema_decay=None)
     jit = keras.backend.backend() == "jax" and not eager if jit is None else jit
-    trainer.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)
-    return trainer
+    model.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)
+    return model
 
 
 def prepare(options):
@@ -56,6 +56,7 @@ def prepare(options):
 
     from visiongarden.backends.random_state import seed_everything
     from visiongarden.evaluation import Predictor
+    from visiongarden.training.fitting import feed
 
     seed_everything(0)
     model, (images, boxes, classes) = detector(options), batch(options)
@@ -64,12 +65,12 @@ def prepare(options):
         predictor = Predictor(model)
         return each(lambda: predictor.raw(images)), facts
     loss = model.parts.head.loss if options["mode"] == "train" else squares()
-    trainer = compiled(model, loss, jit=options.get("jit"))
+    compiled(model, loss, jit=options.get("jit"))
     example = images, {"boxes": boxes, "classes": classes}
 
     def run(count):
         batches = (example for _ in range(count))
-        trainer.fit(trainer.feed(batches), steps_per_epoch=count, shuffle=False, verbose=0)
+        model.fit(feed(batches), steps_per_epoch=count, shuffle=False, verbose=0)
 
     return run, facts
 

@@ -10,7 +10,6 @@ from visiongarden import backbones, decoders, heads
 from visiongarden.backends.weightless import weightless
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.inspect import count, deployed
-from visiongarden.training.trainer import Trainer
 
 FIXED_BINS = 16
 """Numbers of the box distributions that published counts include and that are not trained."""
@@ -155,13 +154,12 @@ def test_it_reopens_and_every_weight_learns(tmp_path, name):
         np.testing.assert_array_equal(a, b)
     boxes, scores = forward_of(model, SIZE)(batch()[0]).values()
     assert boxes.shape[:2] == scores.shape[:2]
-    trainer = Trainer(model, model.parts.head.loss, SIZE)
     # Eager, because a graph is traced longer than one step takes; JAX compiles either way.
     jax = keras.backend.backend() == "jax"
-    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=jax, run_eagerly=not jax)
+    model.compile(keras.optimizers.SGD(1.0), jit_compile=jax, run_eagerly=not jax)
     trained = model.trainable_weights
     before = [keras.ops.convert_to_numpy(w) for w in trained]
-    assert np.isfinite(np.asarray(trainer.train_on_batch(*batch()))).all()
+    assert np.isfinite(np.asarray(model.train_on_batch(*batch()))).all()
     still = [
         w.path
         for w, old in zip(trained, before, strict=True)

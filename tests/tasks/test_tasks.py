@@ -213,7 +213,6 @@ def test_a_step_on_every_backend(name, data):
 
     from visiongarden.training import Training
     from visiongarden.training.building import make_optimizer
-    from visiongarden.training.trainer import Trainer
 
     # At p5 an image of 32 pixels is one cell, over which no batch can be normalized.
     shallow = ["model.backbone.levels=[p3]", "model.decoder.levels=[p3]", "model.head.dropout=0"]
@@ -226,12 +225,11 @@ def test_a_step_on_every_backend(name, data):
     )
     assert task_of(model) == task
     batch = next(task.loader(dataset, (32, 32), 4, recipe.transforms).epoch(0))
-    trainer = Trainer(model, model.parts.head.loss, (32, 32))
     settings = Training(optimizer={"learning_rate": {"peak": 0.003, "warmup_epochs": 0}}, epochs=12)
     jit = keras.backend.backend() == "jax"  # otherwise each operation is compiled separately
-    trainer.compile(optimizer=make_optimizer(settings, 1), jit_compile=jit)
+    model.compile(optimizer=make_optimizer(settings, 1), jit_compile=jit)
     losses = [
-        float(trainer.train_on_batch(batch.images, batch.targets, return_dict=True)["loss"])
+        float(model.train_on_batch(batch.images, batch.targets, return_dict=True)["loss"])
         for _ in range(12)
     ]
     assert losses[-1] < 0.9 * losses[0]

@@ -8,8 +8,7 @@ from keras import ops
 import visiongarden as vg
 from visiongarden.training import Training
 from visiongarden.training.building import make_optimizer
-from visiongarden.training.multi_scale import MultiScaleTrainer
-from visiongarden.training.trainer import Trainer
+from visiongarden.training.running import trained_with
 
 
 @vg.register(package="tests")
@@ -46,18 +45,14 @@ def trained(decoder, size=32):
         decoder,
         image_size=32,
     )
-    loss, own = model.parts.head.loss, model.image_size
-    trainer = Trainer(model, loss, own)
-    if (size, size) != own:
-        trainer = MultiScaleTrainer(model, loss, own, [own, (size, size)])
+    sizes = {model.image_size, (size, size)}
     settings = Training(optimizer={"type": "VectorSGD", "weight_decay": 0.0}, ema_decay=None)
-    trainer.compile(
-        make_optimizer(settings, 10),
-        jit_compile=keras.backend.backend() == "jax",
-    )
     images = np.random.default_rng(0).integers(0, 255, (4, size, size, 3)).astype(np.uint8)
     targets = {"labels": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]]}
-    return model, trainer.train_on_batch(images, targets, return_dict=True)
+    with trained_with(model, sizes=tuple(sizes)):
+        jit = keras.backend.backend() == "jax"
+        model.compile(make_optimizer(settings, 10), jit_compile=jit)
+        return model, model.train_on_batch(images, targets, return_dict=True)
 
 
 @pytest.mark.parametrize("size", [pytest.param(32, marks=pytest.mark.backends), 64])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import visiongarden as vg
+from visiongarden.backends.jax_step import JaxStep
 from visiongarden.backends.xla import compiler_options
-from visiongarden.training.trainer import Trainer
 
 pytest.importorskip("jax")
 pytestmark = [
@@ -16,29 +16,32 @@ pytestmark = [
 
 
 def trained():
-    """Weights and losses, and the trainer."""
+    """Weights and losses."""
     keras.utils.set_random_seed(0)
     model = vg.Classifier(
         vg.backbones.DarknetTiny(width=0.0625, levels=("p5",)),
         vg.heads.Classification(num_classes=3, dropout=0.0),
         image_size=128,
     )
-    trainer = Trainer(model, model.parts.head.loss, model.image_size)
-    trainer.compile(keras.optimizers.SGD(0.01, momentum=0.9), jit_compile=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), jit_compile=True)
     random = np.random.default_rng(0)
     losses = []
     for count in (4, 4, 5):
         images = random.integers(0, 255, (count, 128, 128, 3)).astype(np.uint8)
         labels = np.eye(3, dtype=np.float32)[random.integers(0, 3, count)]
-        losses.append(trainer.train_on_batch(images, {"labels": labels}, return_dict=True))
-    return model.get_weights(), losses, trainer
+        losses.append(model.train_on_batch(images, {"labels": labels}, return_dict=True))
+    return model.get_weights(), losses
 
 
 def test_the_step_equals_keras_s_step(monkeypatch):
-    weights, losses, trainer = trained()
-    monkeypatch.setattr(Trainer, "_make_jax_step", lambda *_: None)
-    expected, expected_losses, plain = trained()
-    assert (trainer.jit_compile, plain.jit_compile) == (False, True)
+    used = []
+    call = JaxStep.__call__
+    monkeypatch.setattr(JaxStep, "__call__", lambda *args: used.append(1) or call(*args))
+    weights, losses = trained()
+    assert len(used) == 3
+    monkeypatch.setattr(vg.Classifier, "_compiles_jax_step", lambda _: False)
+    expected, expected_losses = trained()
+    assert len(used) == 3
     for one, other in zip(losses, expected_losses, strict=True):
         assert one == pytest.approx(other, rel=1e-4)
     for one, other in zip(weights, expected, strict=True):

@@ -14,9 +14,9 @@ from visiongarden.data import Loader, read
 from visiongarden.errors import UserError
 from visiongarden.recipes import resolve, train
 from visiongarden.scenes import make_mask_scenes, make_scenes
-from visiongarden.training import Training, check_sizes, fit
-from visiongarden.training.multi_scale import MultiScaleTrainer
-from visiongarden.training.trainer import Trainer
+from visiongarden.training import Training, check_sizes, fit, fitting
+from visiongarden.training.running import trained_with
+from visiongarden.training.size_variants import SizeVariants
 from visiongarden.transforms import Affine, HorizontalFlip, Mosaic
 from visiongarden.types import Term
 
@@ -166,11 +166,13 @@ def batch(size, count=2):
     return images, {"boxes": boxes.astype(np.float32), "classes": classes}
 
 
-def stepped(trainer, size):
+def stepped(trained, size, sizes=()):
     """What one step of plain gradient descent leaves in every variable of the model."""
-    trainer.compile(keras.optimizers.SGD(1.0), jit_compile=keras.backend.backend() == "jax")
-    trainer.train_on_batch(*batch(size))
-    return {v.path: keras.ops.convert_to_numpy(v.value) for v in trainer.inner.variables}
+    with trained_with(trained, sizes=sizes):
+        jit = keras.backend.backend() == "jax"
+        trained.compile(keras.optimizers.SGD(1.0), jit_compile=jit)
+        trained.train_on_batch(*batch(size))
+    return {v.path: keras.ops.convert_to_numpy(v.value) for v in trained.variables}
 
 
 @pytest.mark.parametrize(
@@ -182,9 +184,8 @@ def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
     fresh = vg.Detector.from_config(one.get_config() | {"image_size": size})
     fresh.set_weights(one.get_weights())
     before = {v.path: keras.ops.convert_to_numpy(v.value) for v in one.variables}
-    loss = one.parts.head.loss
-    updated = stepped(MultiScaleTrainer(one, loss, SIZE, SIZES), size)
-    expected = stepped(Trainer(fresh, loss, size), size)
+    updated = stepped(one, size, SIZES)
+    expected = stepped(fresh, size)
     assert updated.keys() == expected.keys()
     for path, value in expected.items():
         np.testing.assert_allclose(updated[path], value, rtol=1e-5, atol=1e-6, err_msg=path)
@@ -192,8 +193,33 @@ def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
     assert not [path for path in updated if np.array_equal(updated[path], before[path])]
 
 
-def test_one_size_is_the_plain_trainer(tmp_path, scenes, monkeypatch):
-    monkeypatch.setattr(MultiScaleTrainer, "__init__", None)
+class Sees(keras.callbacks.Callback):
+    """Notes the model that it receives, and predicts with it in the middle of an epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 1:
+            self.model.predict(np.zeros((1, *SIZE, 3), np.uint8), verbose=0)
+        self.found.append(self.model)
+
+
+def test_callbacks_receive_the_model(tmp_path, scenes):
+    """At several sizes, too; afterwards it takes images of its own size alone."""
+    trained, callback = model(), Sees()
+    settings = SETTINGS.replace(epochs=1)
+    fit(trained, loader(scenes), tmp_path, settings, loss=Squares(), callbacks=(callback,))
+    assert callback.found
+    assert all(found is trained for found in callback.found)
+    assert not trained.compiled
+    with pytest.raises(ValueError, match="64"):
+        trained(np.zeros((1, 96, 96, 3), np.uint8))
+
+
+def test_one_size_needs_no_variants(tmp_path, scenes, monkeypatch):
+    monkeypatch.setattr(SizeVariants, "__init__", None)
     plain = Loader(scenes, SIZE, 8, TRANSFORMS, shuffle=True, drop_remainder=True)
     fit(model(), plain, tmp_path, Training(epochs=1, tensorboard=False))
 
@@ -247,11 +273,13 @@ def fields(data, head, **backbone):
 def test_a_recipe_of_each_task_switches_it_on(tmp_path, monkeypatch, make, head):
     make(tmp_path / "set", 10, SIZE)
     seen = []
-    feed = MultiScaleTrainer.feed
+    feed = fitting.feed
     monkeypatch.setattr(
-        MultiScaleTrainer,
+        fitting,
         "feed",
-        lambda self, batches: feed(self, (seen.append(b[0].shape[1:3]) or b for b in batches)),
+        lambda batches, sizes_vary: feed(
+            (seen.append(b[0].shape[1:3]) or b for b in batches), sizes_vary
+        ),
     )
     recipe = resolve(fields(tmp_path / "set", head))
     folder = train(recipe, output=tmp_path / "run").folder

@@ -8,7 +8,7 @@ import visiongarden as vg
 from visiongarden.backends import captured
 from visiongarden.training import Training
 from visiongarden.training.building import make_optimizer
-from visiongarden.training.trainer import Trainer
+from visiongarden.training.running import trained_with
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -59,14 +59,13 @@ def trained(make, after, monkeypatch, steps=5):
     monkeypatch.setattr(captured, "AFTER", after)
     keras.utils.set_random_seed(0)
     model = make()
-    trainer = Trainer(model, model.parts.head.loss, model.image_size)
-    trainer.compile(make_optimizer(Training(), 10))
+    model.compile(make_optimizer(Training(), 10))
     random = np.random.default_rng(0)
     logs = []
     for _ in range(steps):
         images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
-        logs.append(trainer.train_on_batch(images, targets(model, random), return_dict=True))
-    return model.get_weights(), logs, trainer._backend_step._step.captured
+        logs.append(model.train_on_batch(images, targets(model, random), return_dict=True))
+    return model.get_weights(), logs, vars(model)["_torch_step"]._step.captured
 
 
 MAKERS = {
@@ -102,10 +101,10 @@ def test_an_eager_run_is_not_captured(monkeypatch):
             seen.append(raw)
             return super().__call__(raw, targets, context)
 
-    trainer = Trainer(model, Counted(), model.image_size)
-    trainer.compile(make_optimizer(Training(), 10), run_eagerly=True)
     random = np.random.default_rng(0)
     images = random.integers(0, 255, (2, 64, 64, 3)).astype(np.uint8)
-    for _ in range(6):
-        trainer.train_on_batch(images, targets(model, random))
+    with trained_with(model, Counted()):
+        model.compile(make_optimizer(Training(), 10), run_eagerly=True)
+        for _ in range(6):
+            model.train_on_batch(images, targets(model, random))
     assert len(seen) == 6

@@ -188,6 +188,13 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
             logs = {**logs, _OUTPUTS: outputs, _TARGETS: y, _SIZE: ops.array(size, "int32")}
         return logs
 
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Return the outputs; while the model is trained at several sizes, those of the size."""
+        sizes = vars(self).get("_size_variants")
+        if training and sizes is not None and self._size_of(inputs) in sizes.variants:
+            return sizes(inputs, self._size_of(inputs))
+        return super().call(inputs, training=training, mask=mask)
+
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
         if not captures_steps() or not self._uses_head_loss():
@@ -225,6 +232,10 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         if self.train_function is not None and not force:
             return self.train_function
         object.__setattr__(self, "_torch_step", None)
+        sizes = vars(self).get("_size_variants")
+        if sizes is not None and keras.backend.backend() == "tensorflow":
+            self.train_function = sizes.make_step()
+            return self.train_function
         if not self._compiles_jax_step():
             return super().make_train_function(force)
         step = JaxStep(self.train_step)

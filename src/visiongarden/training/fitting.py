@@ -34,10 +34,10 @@ from visiongarden.training.building import (
 from visiongarden.training.dataset import open_dataset
 from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
-from visiongarden.training.multi_scale import MultiScaleTrainer
 from visiongarden.training.prefetch import prefetch
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
+from visiongarden.training.running import trained_with
 from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.state import Progress, load_state
@@ -83,8 +83,7 @@ def fit(
         loss: Loss. Defaults to that of the model's head.
         resume: Whether to continue the run in `folder`.
         callbacks: Keras callbacks, after those that `settings` names. Their `model` is the trained
-            model; with several image sizes it is a `Trainer` of that model. A resumed run starts
-            with new ones.
+            model. A resumed run starts with new ones.
         identity: Additional values that must be unchanged when the run is resumed. The config of
             the model and the settings are always compared.
         data: Fingerprint of the data, which must be unchanged when the run is resumed. Defaults to
@@ -116,7 +115,7 @@ def fit(
     callbacks = (*make_callbacks(settings), *callbacks)
     check_callbacks(callbacks, settings.optimizer)
     check_optimizer(settings)
-    # Before `load_state`: the trainer notes which batch normalizations are untouched, and a resumed
+    # Before `load_state`: the run notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
     loss = loss or model.parts.head.chosen_loss()
     if isinstance(train, ForeignBatches):
@@ -128,12 +127,12 @@ def fit(
     task = task_of(model)
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
-    with own_compile_state(model), _trained_with(model, loss):
-        trainer = _trainer(model, loss, train)
+    sizes = _sizes(train)
+    with own_compile_state(model), trained_with(model, loss, sizes):
         folder.mkdir(parents=True, exist_ok=True)
         optimizer = make_optimizer(settings, len(train))
-        trainer.compile(optimizer=optimizer, jit_compile=_compiles_faster())
-        trainer.optimizer.build(trainer.trainable_variables)
+        model.compile(optimizer=optimizer, jit_compile=_compiles_faster())
+        model.optimizer.build(model.trainable_variables)
         # An automatic name such as "detector_3" counts the models built earlier in this process; a
         # resumed run would be refused because of it.
         config = {key: value for key, value in model.get_config().items() if key != "name"}
@@ -143,7 +142,7 @@ def fit(
             data = fingerprint({"train": train.dataset})
         progress = Progress(identity=identity, data=data or {})
         if resume:
-            progress = load_state(folder, identity, model, trainer.optimizer, data, accept_changes)
+            progress = load_state(folder, identity, model, model.optimizer, data, accept_changes)
             if progress.step >= len(train):  # accepted changes of the data left fewer batches
                 progress.step = 0
         averaged = type(model).from_config(model.get_config())
@@ -161,7 +160,7 @@ def fit(
         )
         LOGGER.info(describe_optimizer(settings))
         _run(
-            trainer,
+            model,
             train,
             settings,
             record,
@@ -169,7 +168,7 @@ def fit(
             callbacks,
         )
         # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
-        assign_average(trainer, averaged, norms)
+        assign_average(model, averaged, norms)
         averaged.save(folder / "last.keras")
         model.set_weights(averaged.get_weights())
     return progress.history
@@ -217,39 +216,11 @@ class _OfSizes(Protocol):
     def sizes(self) -> tuple[ImageSize, ...]: ...
 
 
-def _trainer(model: Joined, loss: Loss, train: Any) -> keras.Model:
-    """Return the model itself, or what trains it at several image sizes."""
-    sizes = train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
-    if len(sizes) == 1:
-        return model
-    head = model.parts.head
-    if head.target_inputs:
-        raise UserError(
-            f"the head {type(head).__name__} takes targets and cannot be trained at several sizes",
-            rule="images of one size",
-            fix="training.multi_scale=0",
-        )
-    return MultiScaleTrainer(model, loss, train.image_size, sizes)
+def _sizes(train: Any) -> tuple[ImageSize, ...]:
+    return train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
 
 
-@contextlib.contextmanager
-def _trained_with(model: Joined, loss: Loss) -> Iterator[None]:
-    """Train the model with a loss, which need not be that of its head."""
-    state: Any = vars(model)
-    _forget_steps(state)
-    state["_run_loss"] = loss
-    try:
-        yield
-    finally:
-        _forget_steps(state)
-
-
-def _forget_steps(state: Any) -> None:
-    for name in ("_run_loss", "_term_trackers", "_torch_step"):
-        state.pop(name, None)
-
-
-def _feed(batches: Iterator[Any], sizes_vary: bool) -> Any:
+def feed(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
     """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
     if keras.backend.backend() == "tensorflow":
         return open_dataset(batches, sizes_vary)
@@ -257,7 +228,7 @@ def _feed(batches: Iterator[Any], sizes_vary: bool) -> Any:
 
 
 def _run(
-    trainer: keras.Model,
+    model: Joined,
     train: Any,
     settings: Training,
     record: Record,
@@ -281,8 +252,8 @@ def _run(
                 partial = progress.step > 0
                 source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
                 with _reraise_source_error(source):
-                    trainer.fit(
-                        _feed(source, isinstance(trainer, MultiScaleTrainer)),
+                    model.fit(
+                        feed(source, sizes_vary=len(_sizes(train)) > 1),
                         steps_per_epoch=steps - progress.step,
                         initial_epoch=progress.epoch,
                         epochs=progress.epoch + 1 if partial else settings.epochs,
@@ -290,7 +261,7 @@ def _run(
                         verbose=0,
                         shuffle=False,
                     )
-                stopped = trainer.stop_training
+                stopped = model.stop_training
         finally:
             bar.close()
     if stop.interrupted:

@@ -21,7 +21,6 @@ from visiongarden.training.state import (
     state_variables,
 )
 from visiongarden.training.statistics import UntrainedNorms
-from visiongarden.training.trainer import Trainer
 
 Validator = Callable[[keras.Model], dict[str, float]]
 """Function that evaluates a model and returns its metrics by name."""
@@ -92,11 +91,11 @@ class Record(keras.callbacks.Callback):
                 Nothing is written, so that the previous checkpoint can be resumed.
         """
         logs = logs if logs is not None else {}
-        trainer: Any = self.model
+        model: Any = self.model
         self._check(epoch, logs.get("loss", 0.0))
         complete = self._step >= self.steps
         if complete:
-            assign_average(trainer, self.averaged, self._norms)
+            assign_average(model, self.averaged, self._norms)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
             metrics = self._evaluate(epoch) if self.validate is not None and due else {}
             self._save_epoch(epoch, logs, metrics)
@@ -107,12 +106,12 @@ class Record(keras.callbacks.Callback):
         self._step = 0
         # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
         # line repeats the epoch.
-        save_state(self.folder, self.progress, inner_of(trainer), trainer.optimizer)
+        save_state(self.folder, self.progress, model, model.optimizer)
 
     def _check(self, epoch: int, loss: float) -> None:
-        trainer: Any = self.model
-        state = state_variables(inner_of(trainer), trainer.optimizer)
-        problem = not_finite(loss, state, trainer.compute_dtype)
+        model: Any = self.model
+        state = state_variables(model, model.optimizer)
+        problem = not_finite(loss, state, model.compute_dtype)
         if problem:
             raise self._diverged(epoch, problem)
 
@@ -188,35 +187,27 @@ def _writer(folder: Path) -> Any:
     return Writer(DirectoryOutput(str(folder)))
 
 
-def inner_of(trainer: Any) -> Any:
-    """Return the model that a `Trainer` trains; any other model is trained itself."""
-    return trainer.inner if isinstance(trainer, Trainer) else trainer
-
-
-def assign_average(
-    trainer: Any, averaged: keras.Model, norms: UntrainedNorms | None = None
-) -> None:
+def assign_average(model: Any, averaged: keras.Model, norms: UntrainedNorms | None = None) -> None:
     """Assign the moving average of the trained weights, and all other state, to `averaged`.
 
     Batch-normalization statistics that started with the run are corrected for their start; see
     `statistics`. The trained model keeps Keras's uncorrected ones, which the run continues from.
 
     Args:
-        trainer: The trained model, or its `Trainer`.
+        model: The trained model.
         averaged: Copy of the trained model.
         norms: Batch normalizations that were untouched when the run began.
     """
-    source = inner_of(trainer)
-    optimizer = trainer.optimizer
+    optimizer: Any = model.optimizer
     # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer
-    averages = zip(trainer.trainable_variables, optimizer.averaged(), strict=True)
+    averages = zip(model.trainable_variables, optimizer.averaged(), strict=True)
     values = {id(variable): value for variable, value in averages}
     values |= {} if norms is None else norms.corrected(optimizer.batches)
     # Paired in order over all variables. `trainable_variables` of the two models may differ: layers
     # can be frozen in the source, and the copy is built from the config, which does not record it.
-    for weight, trained in zip(averaged.variables, source.variables, strict=True):
+    for weight, trained in zip(averaged.variables, model.variables, strict=True):
         weight.assign(values.get(id(trained), trained.value))
 
 

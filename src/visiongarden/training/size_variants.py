@@ -9,7 +9,7 @@ five sizes; a step takes the same time as the plain model's (0.995, measured on 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -22,34 +22,42 @@ from visiongarden.types import ImageSize, RawPredictions, Tensor
 
 
 class SizeVariants:
-    """Model that runs at several image sizes on one set of weights.
+    """Model that is trained at several image sizes on one set of weights.
 
-    For each size other than the model's own the same parts are built once more, without memory for
-    their weights. Such a variant runs on the current values of the model's variables, and the
-    values that it updates (moving statistics, seeds) are assigned to the model's variables.
+    The method is that of Redmon & Farhadi 2017, YOLOv2, section 2. For each size other than the
+    model's own the same parts are built once more, without memory for their weights. Such a variant
+    runs on the current values of the model's variables, and the values that it updates (moving
+    statistics, seeds) are assigned to the model's variables.
 
     Args:
         model: Model that owns the weights.
         sizes: Image sizes, (height, width) in pixels.
 
+    Attributes:
+        variants: Variant of each size other than the model's own.
+
     Raises:
-        UserError: A part cannot be built at one of the sizes, or has different weights there.
+        UserError: A part cannot be built at one of the sizes, or has different weights there; or
+            the head takes targets.
     """
 
     def __init__(self, model: Joined, sizes: Iterable[ImageSize]) -> None:
+        head = model.parts.head
+        if head.target_inputs:
+            raise UserError(
+                f"the head {type(head).__name__} takes targets and cannot be trained at several "
+                "sizes",
+                rule="images of one size",
+                fix="training.multi_scale=0",
+            )
         self.model = model
-        self._variants = {
+        self.variants = {
             size: build_at_size(model, size) for size in sizes if size != model.image_size
         }
 
-    def __call__(
-        self, images: Tensor, size: ImageSize, training: bool | None = None
-    ) -> RawPredictions:
-        """Return raw predictions for images as stored, (batch, height, width, channels)."""
-        if size not in self._variants:
-            plain: RawPredictions = self.model(images, training=training)
-            return plain
-        variant, variables = self._variants[size], self.model.variables
+    def __call__(self, images: Tensor, size: ImageSize) -> RawPredictions:
+        """Return raw predictions in training for images as stored, of one of `variants`."""
+        variant, variables = self.variants[size], self.model.variables
         # Under mixed precision Keras would read the values in float16 or bfloat16, and the moving
         # statistics would be written back rounded.
         with without_autocast():
@@ -59,7 +67,7 @@ class SizeVariants:
             )
         before = [scope.get_current_value(mirror) for mirror in variant.variables]
         with scope:
-            raw: RawPredictions = variant(images, training=training)
+            raw: RawPredictions = variant(images, training=True)
         for variable, mirror, value in zip(variables, variant.variables, before, strict=True):
             updated = scope.get_current_value(mirror)
             if updated is not value:
@@ -68,6 +76,41 @@ class SizeVariants:
             # `Functional.add_loss` takes losses of symbolic tensors; the base class's takes values.
             keras.layers.Layer.add_loss(self.model, loss)
         return raw
+
+    def make_step(self) -> Callable[[Any], Any]:
+        """Make the function that Keras calls for each step on TensorFlow.
+
+        One function is traced per size. Keras's single function would relax the differing shapes to
+        unknown ones after the second size.
+
+        Raises:
+            UserError: Several TensorFlow devices are in use.
+        """
+        import tensorflow as tf
+
+        model: Any = self.model
+        replicas = model.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            raise UserError(
+                "multi-scale training cannot run on several TensorFlow devices",
+                rule="one device per process, or another backend",
+                received=f"{replicas} devices",
+                fix="training.multi_scale=0",
+            )
+        steps: dict[tuple[int, ...], Any] = {}
+
+        def step(iterator: Any) -> Any:
+            data = next(iterator)
+            size = tuple(data[0].shape[1:3])
+            if size not in steps:
+                # A separate `tf.function` per size: TensorFlow warns about a function that it
+                # traces many times.
+                steps[size] = tf.function(
+                    lambda data: model.train_step(data), jit_compile=model.jit_compile
+                )
+            return steps[size](data)
+
+        return step
 
 
 def check_sizes(model: Joined, loader: Any) -> None:
