@@ -17,7 +17,7 @@ import keras
 
 @contextmanager
 def any_input_shape(model: keras.Model) -> Iterator[None]:
-    """Do not check the shapes of a model's inputs inside this context; `call` has to handle them."""
+    """Do not check the shapes of inputs inside this context; `call` has to handle them."""
     state: Any = vars(model)
     before = dict(state)
     model.input_spec = None
