@@ -56,7 +56,7 @@ def test_the_values_are_those_of_the_library():
     assert completion.cards("") == sorted(vg.cards.names(), key=completion.cards("").index)
     assert set(completion.cards("")) == set(vg.cards.names())
     assert completion.exported("heads") == vg.heads.__all__
-    assert vg.scaffold.KINDS == completion.CREATED
+    assert vg.scaffold.CREATED == completion.CREATED
     assert set(completion.task_names()) == set(vg.tasks.Task.names())
     own = {f for f, kind in formats().items() if kind.__module__.startswith("visiongarden.")}
     assert set(completion.written_formats("")) == own

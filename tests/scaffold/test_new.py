@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,23 +14,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import visiongarden as vg
-from visiongarden import recipes
+from visiongarden import linting, recipes, registry
 from visiongarden.errors import UserError
-from visiongarden.scaffold import KINDS, new
+from visiongarden.kinds import KINDS
+from visiongarden.scaffold import CREATED, new
+from visiongarden.testing import check_component
 from visiongarden.types import HeadContext
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("backbone", "decoder", "head")
+AS_LAYERS = ("layer", "block", *PARTS)
+OTHERS = tuple(kind for kind in KINDS if kind not in AS_LAYERS)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """One of everything, in a plain folder and in a project's package."""
     folder = tmp_path_factory.mktemp("scaffold")
-    for kind in KINDS[:-1]:
+    for kind in KINDS:
         new(kind, f"fresh_{kind}", folder / "plain")
     new("project", "FreshCells", folder)
-    for kind in KINDS[:-1]:
+    for kind in KINDS:
         new(kind, f"Added{kind.title()}", folder / "fresh_cells/src/fresh_cells")
     return folder
 
@@ -146,7 +151,59 @@ def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
     test.test_is_valid()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.fixture
+def registered(monkeypatch):
+    """Forget what the test registers: a task is found for every dataset."""
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_components_are_valid_without_a_warning(folder, monkeypatch, registered, kind):
+    module = imported(f"fresh_{kind}", monkeypatch, folder / "plain")
+    name = f"fresh_{kind}" if kind == "activation" else f"Fresh{kind.title()}"
+    report = check_component(vars(module)[name])
+    assert report.ok, report
+    assert not report.warnings, report
+    test = (folder / "plain" / f"test_fresh_{kind}.py").read_text(encoding="utf-8")
+    assert f"assert_valid({name})" in test
+
+
+def test_recipe_lines_build_the_components(folder, monkeypatch, registered):
+    """Use the last words of the printed commands as they are."""
+    for kind in OTHERS:
+        imported(f"fresh_{kind}", monkeypatch, folder / "plain")
+    fields = {"data": {"path": "my_images"}, "model": {"head": {"num_classes": 2}}}
+    lines = {}
+    for kind in OTHERS:
+        *_, command = new(kind, f"line_{kind}", folder / "lines").commands
+        if "train" in command:
+            line = shlex.split(command)[-1].replace(f"Line{kind.title()}", f"Fresh{kind.title()}")
+            lines[kind] = line.replace(f"line_{kind}", f"fresh_{kind}")
+    assert set(OTHERS) - set(lines) <= {"writer", "exporter", "initializer", "activation"}
+    for kind, line in lines.items():
+        length = ["training.epochs=1", "training.batch_size=2", "model.head.num_classes=2"]
+        found = recipes.resolve(dict(fields), overrides=[line, *length])
+        assert f"Fresh{kind.title()}" in str(found.to_dict()) or found.task == f"fresh_{kind}", kind
+
+
+def test_lint_finds_nothing(folder):
+    report = linting.lint([folder / "plain"])
+    assert report.ok
+    assert not report.findings
+
+
+@pytest.mark.slow
+def test_the_tests_of_all_components_pass_in_a_fresh_project(tmp_path):
+    """One process for all; layers and parts have tests of their own above."""
+    for kind in OTHERS:
+        new(kind, f"fresh_{kind}", tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr
+    assert f"{len(OTHERS)} passed" in found.stdout
+
+
+@pytest.mark.parametrize("kind", CREATED)
 def test_nothing_is_overwritten(tmp_path, kind):
     made = new(kind, "fresh_again", tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -12,7 +12,7 @@ import visiongarden as vg
 from visiongarden import registry
 from visiongarden.errors import UserError
 from visiongarden.samples import Keypoints
-from visiongarden.testing import check_transform, marked_samples
+from visiongarden.testing import check_component, marked_samples
 from visiongarden.transforms import Function, Transform, Warp
 from visiongarden.transforms.transform import size_of
 
@@ -244,7 +244,7 @@ ZOO = {
 def test_each_wrong_transform_is_found(wrong):
     vg.register(package="zoo")(wrong)
     check, evidence = ZOO[wrong]
-    report = check_transform(wrong)
+    report = check_component(wrong)
     assert report[check].status == "failed", str(report)
     assert evidence in report[check].evidence
     assert report[check].advice
@@ -256,7 +256,7 @@ def test_each_wrong_transform_is_found(wrong):
 
 
 def test_an_unregistered_transform_is_found():
-    report = check_transform(MovesPixelsAlone())
+    report = check_component(MovesPixelsAlone())
     assert report["registered"].status == "failed"
     assert '@vg.register(package="my_project")' in report["registered"].advice
 
@@ -268,7 +268,7 @@ OURS = [kind for kind in Transform.kinds().values() if kind is not Function]
 def test_each_transform_of_visiongarden_is_valid(kind):
     if "Albumentations" in kind.__name__:
         pytest.skip("needs a transform of albumentations; tests/transforms has its tests")
-    report = check_transform(kind)
+    report = check_component(kind)
     assert report.ok, str(report)
     assert report["boxes_follow"].status == "passed"
 
@@ -277,7 +277,7 @@ def test_functions_are_checked():
     def brighten(image, rng):
         return image // 2 + 100
 
-    report = check_transform(Function(function=brighten), skip=("round_trip",))
+    report = check_component(Function(function=brighten), skip=("round_trip",))
     assert report.ok, str(report)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from visiongarden.kinds import KINDS
 
-CREATED = ("layer", "block", "backbone", "decoder", "head", "project")
+CREATED = (*KINDS, "project")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""

@@ -1,4 +1,4 @@
-"""Commands that create layers, blocks, parts and projects, and list the existing ones."""
+"""Commands that create components and projects, and list the existing ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def new(
     kind: Annotated[
         str,
         typer.Argument(
-            help="layer, block, backbone, decoder, head or project.",
+            help="Kind, such as layer, loss or reader; or project.",
             autocompletion=completion.kinds,
         ),
     ],
@@ -30,7 +30,7 @@ def new(
     output: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
     debug: Debug = False,
 ) -> None:
-    """Write the code and a test of a new layer or part.
+    """Write the code and a test of a new component.
 
     Existing files are never overwritten.
     """
@@ -57,7 +57,7 @@ def list_kind(
     imports: Imports = None,
     debug: Debug = False,
 ) -> None:
-    """List kinds of components, those of a kind, or the fields of one.
+    """List kinds of components, components, and their fields.
 
     Installed packages with components are listed without importing them; with --import, also the
     components of your module.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import keras
 
+from visiongarden import plugins
 from visiongarden.backends.activations import in_place_function, silu_in_training
+from visiongarden.errors import UserError, nearest
 from visiongarden.registry import register
 from visiongarden.types import Tensor
 
@@ -94,12 +97,13 @@ def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
     """Return an activation layer by name.
 
     Args:
-        name: any activation name of Keras ("silu", "relu", "mish", "linear", ...). "leaky_relu" has
-            Darknet's negative slope of 0.1. None means "linear".
+        name: any activation name of Keras ("silu", "relu", "mish", "linear", ...), or the key
+            `package>name` of a registered function. "leaky_relu" has Darknet's negative slope of
+            0.1. None means "linear".
         **kwargs: `name` and `dtype` of the layer.
 
     Raises:
-        ValueError: Keras does not know the name.
+        UserError: There is no such activation; the message lists the nearest names.
 
     Example:
         >>> act = vg.layers.activation("leaky_relu")
@@ -112,4 +116,23 @@ def activation(name: str | None, /, **kwargs: Any) -> keras.Layer:
         return keras.layers.Activation(mish, **kwargs)
     if name == "leaky_relu":
         return keras.layers.LeakyReLU(negative_slope=NEGATIVE_SLOPE, **kwargs)
-    return keras.layers.Activation(name or "linear", **kwargs)
+    return keras.layers.Activation(_function(name or "linear"), **kwargs)
+
+
+def _function(name: str) -> Any:
+    """Return the name of an activation of Keras, or a registered function."""
+    public = [
+        known
+        for known, value in vars(keras.activations).items()
+        if inspect.isfunction(value) and known not in ("deserialize", "get", "serialize")
+    ]
+    if name in public:
+        return name
+    found = keras.saving.get_registered_object(name) or plugins.find("activation", name)
+    if found is None:
+        raise UserError(
+            f"unknown activation {name!r}",
+            rule="the name of an activation of Keras, or the key of a registered function",
+            fix=nearest(name, public),
+        )
+    return found

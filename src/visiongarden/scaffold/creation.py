@@ -1,7 +1,8 @@
-"""`new`: create a layer, block, part or project from templates, with tests that pass."""
+"""`new`: create a component of any kind, or a project, from templates, with tests that pass."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,6 +10,7 @@ from pathlib import Path
 from string import Template
 
 from visiongarden.errors import UserError, nearest, option
+from visiongarden.kinds import KINDS
 from visiongarden.scaffold.names import name_forms, reject_known_module
 
 _FEATURE_MAP = "(2, 16, 24, 8)"
@@ -34,7 +36,21 @@ _RECIPE_PARTS = {
     "decoder": "PathAggregation",
     "head": "AnchorFree",
 }
-KINDS = (*_TEST_ARGUMENTS, "project")
+_RECIPE_LINES = {
+    "loss": "model.head.loss.class_loss={type: $Name}",
+    "assigner": "model.head.assigner={type: $Name}",
+    "decoding": "model.head={type: Classification, decoding: {type: $Name}}",
+    "transform": "transforms=[{type: $Name}]",
+    "reader": "data.reader={type: $Name}",
+    "task": "task=$stem",
+    "metric": "evaluation.metrics=[{type: $Name}]",
+    "callback": "training.callbacks=[{type: $Name, minutes: 30}]",
+    "optimizer": "training.optimizer={type: $Name, learning_rate: 0.001}",
+    "schedule": "training.optimizer.learning_rate={type: $Name}",
+}
+"""Override of a recipe that uses the new component, by kind."""
+
+CREATED = (*KINDS, "project")
 """Kinds of code that `new` can create."""
 
 
@@ -57,7 +73,7 @@ def new(kind: str, name: str, output: str | Path = ".") -> Created:
     Existing files are never overwritten.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `CREATED`.
         name: Name of the class and its module, in CamelCase or snake_case.
         output: Folder for the files, which is created if it does not exist. If it is a package (it
             contains `__init__.py`), the test imports from the package and is placed in the
@@ -74,8 +90,8 @@ def new(kind: str, name: str, output: str | Path = ".") -> Created:
         >>> new("block", "GatedUnit").files
         (PosixPath('gated_unit.py'), PosixPath('test_gated_unit.py'))
     """
-    if kind not in KINDS:
-        raise UserError(f"there is no template for {kind!r}", fix=nearest(kind, KINDS))
+    if kind not in CREATED:
+        raise UserError(f"there is no template for {kind!r}", fix=nearest(kind, CREATED))
     forms = name_forms(name)
     if kind == "project":
         reject_known_module(forms.module)
@@ -93,13 +109,19 @@ def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
         tests = top.parent.parent / "tests"
     tests = tests if tests.is_dir() else into
     test = tests / f"test_{stem}.py"
-    texts = {into / f"{stem}.py": _text(f"{kind}.py", Name=class_name)}
-    texts[test] = _test(kind, class_name, module)
+    # An activation is a function.
+    name = stem if kind == "activation" else class_name
+    line = Template(_RECIPE_LINES.get(kind, "")).substitute(Name=name, stem=stem)
+    own = {"Name": name, "stem": stem, "module": module, "package": module.partition(".")[0]}
+    texts = {into / f"{stem}.py": _text(f"{kind}.py", **own, recipe=_as_yaml(line))}
+    texts[test] = _test(kind, name, module)
     commands = [f"pytest {test.as_posix()}", f"visiongarden check {module}"]
     if kind in _TEST_PARTS:
         recipe = into / f"{stem}.yaml"
         texts[recipe] = _recipe({kind: class_name}, module, recipe)
         commands.append(f"visiongarden train {recipe.as_posix()} --import {module}")
+    elif line:
+        commands.append(f"visiongarden train my_images --import {module} {shlex.quote(line)}")
     return Created(_write(texts), tuple(commands))
 
 
@@ -147,6 +169,11 @@ def _project(class_name: str, module: str, into: Path) -> Created:
 
 
 def _test(kind: str, class_name: str, module: str) -> str:
+    if kind not in _TEST_ARGUMENTS:
+        article = "an" if kind[0] in "aeiou" else "a"
+        return _text(
+            "test_component.py", Name=class_name, module=module, kind=kind, article=article
+        )
     inputs, arguments = _TEST_ARGUMENTS[kind]
     lines = "".join(f"\n        {argument}," for argument in arguments)
     own = {"Name": class_name, "module": module, "inputs": inputs, "arguments": lines}
@@ -154,6 +181,16 @@ def _test(kind: str, class_name: str, module: str) -> str:
         return _text("test_layer.py", **own)
     part = f"{class_name}({', '.join(arguments)})"
     return _text("test_part.py", **own, **_TEST_PARTS | {kind: part})
+
+
+def _as_yaml(line: str) -> str:
+    """Return an override as it is written in a recipe: `a: {b: value}`."""
+    path, _, value = line.partition("=")
+    *outer, last = path.split(".")
+    value = f"{last}: {value}"
+    for step in reversed(outer):
+        value = f"{step}: {{{value}}}"
+    return value
 
 
 def _recipe(own: Mapping[str, str], module: str, path: Path) -> str:

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from visiongarden.errors import UserError
+from visiongarden.kinds import KINDS
 
-_PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
+_PACKAGES = (
+    *("layers", "blocks", "backbones", "decoders", "heads", "losses", "assigners", "postprocess"),
+    *("transforms", "tasks", "metrics", "training", "exporters"),
+)
 _MAX_LENGTH = 32
-_BASE_CLASSES = ("Backbone", "Block", "Composite", "Decoder", "Detector", "Head", "Layer", "Part")
+_BASES = [base.partition(":")[2] for kind in KINDS.values() for base in kind.bases]
+_BASE_CLASSES = ("Block", "Detector", "Part", *_BASES)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Test kit for custom layers, blocks, parts, models and transforms: `check` and its pytest plugin.
+"""Test kit for custom components of every kind: `check` and its pytest plugin.
 
 Public names are imported on first access, because pytest loads the plugin in every test run and
 importing Keras would start a backend even in projects that do not use the plugin.
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from visiongarden.testing.case import Case, cases
     from visiongarden.testing.checking import CHECKS, assert_valid, check_many, check_one
+    from visiongarden.testing.component_checking import check_component
     from visiongarden.testing.discovery import check, check_module, discover
     from visiongarden.testing.report import Finding, ModuleReport, Report
-    from visiongarden.testing.transform_checking import check_transform
 
 __all__ = [
     "CHECKS",
@@ -25,10 +25,10 @@ __all__ = [
     "assert_valid",
     "cases",
     "check",
+    "check_component",
     "check_many",
     "check_module",
     "check_one",
-    "check_transform",
     "discover",
 ]
 
@@ -41,10 +41,10 @@ _HOME = {
     "assert_valid": "checking",
     "cases": "case",
     "check": "discovery",
+    "check_component": "component_checking",
     "check_many": "checking",
     "check_module": "discovery",
     "check_one": "checking",
-    "check_transform": "transform_checking",
     "discover": "discovery",
 }
 

@@ -52,7 +52,7 @@ class Case:
 
 
 def cases(target: str, **options: Any) -> list[Case]:
-    """Create a test case for each layer, part and model of a module.
+    """Create a test case for each component of a module.
 
     Pass the result to `pytest.mark.parametrize`.
 

@@ -1,4 +1,4 @@
-"""`check` runs a series of named checks on a layer, block, part, model or transform.
+"""`check` runs a series of named checks on a component.
 
 The tables below list the checks in the order in which they run. Each table has its own
 prerequisites (see `_in_process`), so that one error does not fail every later check as well.
@@ -30,12 +30,12 @@ from visiongarden.testing.checks import (
     statistics,
 )
 from visiongarden.testing.checks import training as training_checks
-from visiongarden.testing.checks import transforms as transform_checks
+from visiongarden.testing.component_checking import check_component, is_component
+from visiongarden.testing.component_checking import names as component_checks
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, Report, failed, skipped
 from visiongarden.testing.subject import Subject
-from visiongarden.testing.transform_checking import check_transform, is_transform
 
 _WITHOUT_PREREQUISITES: dict[str, Callable[[Subject], Finding]] = {
     "registered": config.registered,
@@ -91,7 +91,7 @@ def check_one(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report:
-    """Check one layer, block, part, model or transform.
+    """Check one component: a layer, block, part, model, or a component of another kind.
 
     Args:
         source: Class or instance to check. For a class, missing required constructor arguments and
@@ -99,7 +99,8 @@ def check_one(
             them itself with the attribute `examples = {"config": {...}, "inputs": (2, 16, 24, 8),
             "skip": [...]}`.
         inputs: Array, shape including the batch axis, `FeatureSpec`, or a list or dict of these. A
-            list is spread over the arguments of `call` if `call` takes several tensors.
+            list is spread over the arguments of `call` if `call` takes several tensors. The path of
+            a dataset for a reader.
         config: Constructor arguments as a dict. Use it for arguments whose names collide with
             parameters of this function.
         backends: Backends on which fresh processes reopen the saved model. None uses the current
@@ -112,7 +113,7 @@ def check_one(
         raised.
 
     Raises:
-        UserError: If `source` is not a layer, part, model or transform, if a constructor argument
+        UserError: If `source` is no component, if a constructor argument
             cannot be guessed, if the inputs have the wrong rank, or if a check or backend does not
             exist.
 
@@ -131,7 +132,7 @@ def check_many(
     skip: Sequence[str] = (),
     keep_going: bool = False,
 ) -> list[Report]:
-    """Check several layers, parts, models or transforms with one fresh process per backend.
+    """Check several components with one fresh process per backend.
 
     Starting a process and importing a backend takes seconds, so checking many classes in one call
     is much faster than calling `check` for each.
@@ -158,8 +159,10 @@ def check_many(
         for position, item in enumerate(items):
             given = item if isinstance(item, dict) else {"source": item}
             try:
-                if is_transform(given["source"]):
-                    finished[position] = check_transform(given["source"], given.get("config"), skip)
+                if is_component(given["source"]):
+                    finished[position] = check_component(
+                        given["source"], given.get("config"), skip, given.get("inputs")
+                    )
                     continue
                 subject = Subject(given["source"], given.get("inputs"), given.get("config"))
             except UserError as error:
@@ -192,7 +195,7 @@ def _rejection(source: Any, error: UserError) -> Report:
 
 
 def assert_valid(source: Any, inputs: Any = None, **options: Any) -> None:
-    """Check a layer, block, part, model or transform and raise if any check fails.
+    """Check a component of any kind and raise if any check fails.
 
     Args:
         source: Class or instance to check, as in `check_one`.
@@ -290,10 +293,10 @@ def _known_backends(backends: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _known_checks(skip: Sequence[str]) -> None:
-    names = (*CHECKS, *transform_checks.CHECKS)
+    known = (*CHECKS, *component_checks())
     for name in skip:
-        if name not in names:
-            raise UserError(f"{name!r} is not the name of a check", fix=nearest(name, names))
+        if name not in known:
+            raise UserError(f"{name!r} is not the name of a check", fix=nearest(name, known))
 
 
 @contextmanager

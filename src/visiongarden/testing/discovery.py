@@ -1,4 +1,4 @@
-"""Discovery of the layers, parts, models and transforms of a module, and the check of them."""
+"""Discovery of the components of a module, and the check of them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,14 @@ import keras
 
 from visiongarden import registry
 from visiongarden.errors import UserError, nearest
-from visiongarden.parts import Part
 from visiongarden.testing.checking import check_many, check_one
+from visiongarden.testing.component_checking import kind_of
 from visiongarden.testing.explain import describe
 from visiongarden.testing.report import ModuleReport, Report
-from visiongarden.transforms import Transform
-
-_KINDS = (keras.Layer, Part, Transform)
 
 
-def discover(target: str) -> list[type]:
-    """List the layers, parts, models and transforms that a module defines.
+def discover(target: str) -> list[Any]:
+    """List the components that a module defines: classes of all kinds, and activations.
 
     The module is imported, and its code runs. The result contains the registered classes of the
     module and of the submodules that it imports. It also contains unregistered classes that are
@@ -51,7 +48,7 @@ def discover(target: str) -> list[type]:
         return [_one(module, wanted, found)]
     if not found:
         raise UserError(
-            f"{name} defines no layer, part, model or transform",
+            f"{name} defines no component",
             rule="a registered class defined in the module or in one of its submodules",
             fix='put @vg.register(package="my_project") above the class',
         )
@@ -67,7 +64,7 @@ def check(
     skip: Sequence[str] = (),
     **arguments: Any,
 ) -> Report | ModuleReport:
-    """Check a layer, block, part, model or transform, or all that a module defines.
+    """Check a component, or all that a module defines.
 
     Args:
         target: Class or instance to check, or `package.module` or `package.module:Name`, which is
@@ -88,7 +85,7 @@ def check(
         as findings and never raised.
 
     Raises:
-        UserError: If the target is not a layer, part, model or transform, if a constructor argument
+        UserError: If the target is no component, if a constructor argument
             cannot be guessed, if the inputs have the wrong rank, or if a check or backend does not
             exist.
 
@@ -177,9 +174,9 @@ def _imported(name: str) -> ModuleType:
         ) from error
 
 
-def _classes(name: str) -> list[type]:
+def _classes(name: str) -> list[Any]:
     modules = [m for n, m in list(sys.modules.items()) if n == name or n.startswith(f"{name}.")]
-    found: dict[type, None] = {}
+    found: dict[Any, None] = {}
     for module in modules:
         for value in list(vars(module).values()):
             if _is_checkable(value) and value.__module__ == module.__name__:
@@ -188,29 +185,32 @@ def _classes(name: str) -> list[type]:
 
 
 def _is_checkable(value: Any) -> bool:
-    """Return whether a value is registered and of `_KINDS`, or public and without subclasses."""
-    if not isinstance(value, type) or not issubclass(value, _KINDS):
+    """Return whether a value is a registered component, or a public one without subclasses."""
+    if inspect.isfunction(value):
+        return kind_of(value) is not None
+    if not isinstance(value, type) or kind_of(value) is None:
         return False
     known = registry.key_of(value) or keras.saving.get_registered_name(value) != value.__name__
     # An unregistered class with subclasses is a base class, which is not meant to be built.
     leaf = not value.__subclasses__() and not value.__name__.startswith("_")
-    return bool(known) or leaf
+    # Any class may have the methods of a metric.
+    return bool(known) or (leaf and kind_of(value) != "metric")
 
 
-def _line(cls: type) -> int:
+def _line(cls: Any) -> int:
     try:
         return inspect.getsourcelines(cls)[1]
     except (OSError, TypeError):
         return 0
 
 
-def _one(module: ModuleType, name: str, found: list[type]) -> type:
+def _one(module: ModuleType, name: str, found: list[Any]) -> Any:
     # The name comes from the user.
     cls = getattr(module, name, None)
-    if isinstance(cls, type) and issubclass(cls, _KINDS):
+    if cls is not None and kind_of(cls) is not None:
         return cls
     names = [cls.__name__ for cls in found]
     raise UserError(
-        f"{module.__name__} defines no layer, part, model or transform named {name!r}",
+        f"{module.__name__} defines no component named {name!r}",
         fix=nearest(name, names) if names else f"define a class {name} there",
     )

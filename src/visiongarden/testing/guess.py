@@ -19,6 +19,7 @@ from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFree
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.testing.examples import examples_of
+from visiongarden.types import ClassMap
 
 CHANNELS = 8
 SIDES = (16, 24)
@@ -54,6 +55,8 @@ _BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
 )
 # Used for required arguments whose names are unknown.
 _BY_TYPE = {int: 2, float: 0.5, str: "relu", bool: True, tuple: (1, 2), list: [1, 2]}
+_TUPLES = {str: ("first", "second"), float: (0.5, 2.0)}
+"""Values of required tuples of any length, by the type of their elements."""
 _VARIADIC = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -102,6 +105,7 @@ def _argument(cls: type, name: str, hint: Any) -> Any:
         (Backbone, CSPDarknet(depth=0.33, width=0.125)),
         (Decoder, FPN(channels=CHANNELS)),
         (Head, AnchorFree(num_classes=3, bins=2)),
+        (ClassMap, ClassMap(("first", "second", "third"))),
     ):
         if hint is kind:
             return value
@@ -114,6 +118,9 @@ def _argument(cls: type, name: str, hint: Any) -> Any:
         fits = kind in (None, typing.Any) or isinstance(value, kind if _is_type(kind) else object)
         if fits and (name.lower() in names or words[-1] in names):
             return value
+    elements = typing.get_args(hint)
+    if kind is tuple and elements and elements[0] in _TUPLES:
+        return _TUPLES[elements[0]]
     if kind in _BY_TYPE:
         return _BY_TYPE[kind]
     raise UserError(

@@ -1,4 +1,4 @@
-"""Pytest plugin that parametrizes a test over the layers, blocks and parts of a module.
+"""Pytest plugin that parametrizes a test over the components of a module.
 
     @pytest.mark.visiongarden("my_project.blocks")
     def test_is_valid(case):
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pytest
 
 _MARK = (
-    "visiongarden(module, ..., backends=None, skip=()): run the test for each layer, block and "
-    "part of the modules, with the argument `case`"
+    "visiongarden(module, ..., backends=None, skip=()): run the test for each component of the "
+    "modules, with the argument `case`"
 )
 
 

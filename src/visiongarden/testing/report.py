@@ -60,7 +60,7 @@ def skipped(reason: str) -> Finding:
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """Findings of all checks of one layer, part or model.
+    """Findings of all checks of one component.
 
     `report["gradients"]` returns the finding of one check.
 

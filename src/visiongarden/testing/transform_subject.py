@@ -71,6 +71,11 @@ class TransformSubject:
         self._results: dict[tuple[Any, ...], Any] = {}
         self._regions: dict[tuple[str, int, int], Region | None] = {}
 
+    @property
+    def value(self) -> Transform:
+        """The transform."""
+        return self.transform
+
     def rng(self, seed: int) -> np.random.Generator:
         """Return the generator of a seed."""
         return np.random.default_rng(seed)

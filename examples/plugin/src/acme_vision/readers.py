@@ -6,6 +6,7 @@ import json
 from typing import Any, ClassVar
 
 import visiongarden as vg
+from visiongarden.errors import DataError
 from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
 
 
@@ -50,8 +51,12 @@ class BoxLines(vg.data.Reader):
         """Return the images of one file; wrong lines are collected with their number."""
         class_map = vg.ClassMap(source.class_names or self.class_names)
         file = source.root / f"{split}.boxes.jsonl"
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise DataError(f"{file} is not UTF-8", received=str(error)) from error
         samples: list[Sample] = []
-        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        for number, line in enumerate(lines, start=1):
             try:
                 entry = json.loads(line)
                 image = source.root / entry["image"]

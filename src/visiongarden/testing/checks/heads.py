@@ -10,17 +10,16 @@ import numpy as np
 from keras import ops
 
 from visiongarden.errors import UserError
-from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
-from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
-from visiongarden.testing.engine import Compiled, value_and_gradients
+from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.checks import losses
+from visiongarden.testing.engine import Compiled
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
-from visiongarden.testing.targets import empty, matches, targets_for, task_of_head
-from visiongarden.types import HeadContext, Term
+from visiongarden.testing.targets import matches, targets_for, task_of_head
 
 T = TypeVar("T")
 
@@ -35,11 +34,7 @@ Most heads need only the first round. Rounds continue until the decoded results 
 
 
 def loss(subject: Subject) -> Finding:
-    """Check that the loss runs and has a gradient for every raw prediction.
-
-    It must also be finite for images without objects, where a division by the number of positives
-    would give NaN.
-    """
+    """Check that the loss runs and has a gradient for every raw prediction; see `check_loss`."""
     head = _head(subject)
     chosen = _chosen(head.chosen_loss)
     if chosen is None:
@@ -49,26 +44,7 @@ def loss(subject: Subject) -> Finding:
     targets = _targets(subject, head)
     if targets is None:
         return skipped(_UNKNOWN.format(head.task))
-    context = _context(subject, head)
-    try:
-        terms = chosen(_raw(subject), _tensors(targets), context)
-    except Exception as error:
-        advice = "it is called as loss(raw, targets, context), with the targets "
-        advice += f"{', '.join(targets)}, and returns {{term: Term(total, count)}}"
-        return failed(f"the loss fails: {describe(error)}", advice_for(error, advice))
-    if wrong := _wrong_terms(chosen, terms):
-        return failed(*wrong)
-    nothing = empty(head, targets)
-    if nothing is not None:
-        values = quotients(chosen(_raw(subject), _tensors(nothing), context))
-        if not all(np.isfinite(a).all() for a in numpy_leaves(values)):
-            return failed(
-                "the loss is not finite for images without objects",
-                "return Term(total, count), which is divided by at least 1",
-            )
-    if wrong := _not_a_sum(subject, chosen, targets, terms, context):
-        return failed(*wrong)
-    return _gradient_of_each(subject, chosen, targets, sorted(terms))
+    return losses.check_loss(subject, chosen, targets)
 
 
 def decode(subject: Subject) -> Finding:
@@ -85,7 +61,7 @@ def decode(subject: Subject) -> Finding:
             "decoding: vg.postprocess.Decoding = MyDecoding()",
         )
     try:
-        found = decoding(_raw(subject), _context(subject, head))
+        found = decoding(subject.inference, losses.context_of(subject))
     except Exception as error:
         advice = "implement __call__ as decoding(raw, context), which returns {name: tensor}"
         return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
@@ -152,160 +128,19 @@ def _targets(subject: Subject, head: Head) -> dict[str, np.ndarray] | None:
     return targets_for(head, list(subject.features), subject.image_size, batch)
 
 
-def _raw(subject: Subject) -> Any:
-    return subject.inference
-
-
-def _tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: ops.convert_to_tensor(value) for name, value in targets.items()}
-
-
-def _context(subject: Subject, head: Head) -> HeadContext:
-    return HeadContext(head, subject.image_size, subject.features)
-
-
-def _wrong_terms(validate: Loss, terms: Any) -> tuple[str, str] | None:
-    """Return evidence and advice if the loss does not return a dict of finite scalars."""
-    if not isinstance(terms, Mapping) or not terms:
-        return (
-            f"the loss returns a {type(terms).__name__}, not a dict",
-            'return a dict: {"box": Term(total, count), "class": Term(total, count)}',
-        )
-    for name, term in terms.items():
-        if not isinstance(term, Term):
-            return (
-                f"the term {name!r} is a {type(term).__name__}, not a Term",
-                "return Term(total, count): the sum over the batch, and what it is divided by",
-            )
-        for value in term:
-            if isinstance(value, Shaped) and len(value.shape):
-                return f"the term {name!r} has shape {tuple(value.shape)}", "reduce it to a scalar"
-    values = dict(zip(sorted(terms), numpy_leaves({n: terms[n].total for n in sorted(terms)})))  # noqa: B905
-    bad = [name for name, value in values.items() if not np.isfinite(value).all()]
-    if bad:
-        return (
-            f"the term {bad[0]!r} is {values[bad[0]]}",
-            "avoid logarithms, roots and divisions at 0",
-        )
-    if set(validate.terms) != set(terms):
-        return (
-            f"the loss declares the terms {sorted(validate.terms)}, but returns {sorted(terms)}",
-            f"terms = {tuple(terms)!r}",
-        )
-    return None
-
-
-def _not_a_sum(
-    subject: Subject,
-    validate: Loss,
-    targets: Mapping[str, np.ndarray],
-    terms: Mapping[str, Term],
-    context: HeadContext,
-) -> tuple[str, str] | None:
-    """Return evidence and advice if a term of a batch twice as large is not twice as large.
-
-    A total that is divided by a count of its own batch is wrong on several devices.
-    """
-    batch = len(leaves(subject.arguments)[0])
-    if any(len(value) != batch for value in targets.values()):
-        return None
-    raw = keras.tree.map_structure(lambda x: ops.concatenate([x, x]), _raw(subject))
-    doubled = {name: np.concatenate([value, value]) for name, value in targets.items()}
-    twice = validate(raw, _tensors(doubled), context)
-    for name, term in terms.items():
-        once, both = (np.array(numpy_leaves(list(t))) for t in (term, twice[name]))
-        if not np.allclose(both, 2 * once, rtol=1e-3, atol=1e-5):
-            return (
-                f"the term {name!r} of a batch repeated twice is {both[0]:.4g} / {both[1]:.4g}, "
-                f"not twice {once[0]:.4g} / {once[1]:.4g}",
-                "return the sum over the batch as total and its divisor as count, undivided",
-            )
-    return None
-
-
-def _gradient_of_each(
-    subject: Subject, validate: Any, targets: dict[str, np.ndarray], terms: list[str]
-) -> Finding:
-    """Check that each raw prediction has a finite gradient that is nonzero somewhere."""
-    raw = _raw(subject)
-    names = _names(raw)
-    run = _compiled(subject, validate, targets)
-    start = numpy_leaves(raw)
-    moved = dict.fromkeys(names, False)
-    linked = dict.fromkeys(names, False)
-    # The gradient may be zero at one point only, so the loss is also evaluated at perturbed
-    # predictions.
-    rng = np.random.default_rng(0)
-    for spread in (0.0, 0.5, 2.0):
-        arrays = [a + spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
-        _, found = run([array for array in arrays if array.dtype.kind == "f"])
-        floats = [name for name, a in zip(names, arrays, strict=True) if a.dtype.kind == "f"]
-        for name, gradient in zip(floats, found, strict=True):
-            if gradient is None:
-                continue
-            linked[name] = True
-            if not np.isfinite(gradient).all():
-                return failed(
-                    f"the gradient of the loss for {name} is not finite",
-                    "avoid logarithms, roots and divisions at 0",
-                )
-            moved[name] = moved[name] or bool(gradient.any())
-    # On a level without positives, box terms have zero gradients. They count as used if the same
-    # prediction has a gradient on another level.
-    same = {name: any(moved[n] for n in names if _kind(n) == _kind(name)) for name in names}
-    idle = [n for n in names if not moved[n] and not (linked[n] and same[n])]
-    idle = [n for n, leaf in zip(names, start, strict=True) if n in idle and leaf.dtype.kind == "f"]
-    if idle:
-        return failed(
-            f"the loss does not depend on the raw prediction {', '.join(idle[:4])}",
-            "use each output of wire() in a term of the loss, or do not return it",
-        )
-    return passed(f"terms {', '.join(terms)}; a gradient for each of {len(names)} raw predictions")
-
-
-def _kind(name: str) -> str:
-    """Return the name of a raw prediction without its level."""
-    return name.rpartition("/")[2]
-
-
-def _names(raw: Any) -> list[str]:
-    return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(raw)]
-
-
-def _compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) -> Compiled:
-    """Return the loss of raw predictions with its gradients, compiled once for both checks."""
-    if subject.compiled_loss is not None:
-        return cast(Compiled, subject.compiled_loss)
-    raw = _raw(subject)
-    # Integer outputs cannot be differentiated and stay constant.
-    flat = leaves(raw)
-    positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
-    context, given = _context(subject, _head(subject)), _tensors(targets)
-
-    def total(tensors: list[Any]) -> Any:
-        full = list(flat)
-        for position, tensor in zip(positions, tensors, strict=True):
-            full[position] = tensor
-        terms = validate(keras.tree.pack_sequence_as(raw, full), given, context)
-        return sum(ops.cast(term, "float32") for term in quotients(terms).values())
-
-    subject.compiled_loss = value_and_gradients(total)
-    return cast(Compiled, subject.compiled_loss)
-
-
 def _fitted(
     subject: Subject, head: Head, validate: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
     raw = subject.call(subject.second_instance[0])
-    run = _compiled(subject, validate, targets)
+    run = losses.compiled(subject, validate, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
     first, _ = run(arrays)
     found: list[Match] = []
     last = first
     for steps, size in _ROUNDS:
         last = _adam(run, arrays, steps, size)
-        decoded = decoding(_packed(raw, arrays), _context(subject, head))
+        decoded = decoding(_packed(raw, arrays), losses.context_of(subject))
         found = matches(head, targets, _numpy(decoded))
         if all(match.learned and match.correct for match in found):
             break

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from visiongarden import registry
-from visiongarden.config import dump_yaml, load_yaml
 from visiongarden.errors import UserError
 from visiongarden.samples import Boxes, Instances, Keypoints, Masks, Sample
 from visiongarden.testing import marked_samples as marked
+from visiongarden.testing.checks import values
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.transform_subject import (
@@ -19,7 +18,6 @@ from visiongarden.testing.transform_subject import (
     TransformSubject,
     is_refusal,
 )
-from visiongarden.transforms import Transform
 
 _VISIBLE = 0.5
 """Fraction of an object that must be visible for its removal to be a finding."""
@@ -31,33 +29,6 @@ _FOLLOW = "move boxes, masks and keypoints with the pixels: sample.instances.war
 _SELECT = "select objects of all fields: sample.instances[keep]"
 _IMAGES = {"uint8 with 1 channel": (np.uint8, 1), "uint16 with 5 channels": (np.uint16, 5),
            "float32 with 2 channels": (np.float32, 2)}  # fmt: skip
-
-
-def registered(subject: TransformSubject) -> Finding:
-    """Check that a recipe can name the class."""
-    key = registry.key_of(subject.cls)
-    if key is None:
-        return failed(
-            f"{subject.cls.__name__} is not registered, so no recipe can name it",
-            f'put @vg.register(package="my_project") above class {subject.cls.__name__}',
-        )
-    return passed(key)
-
-
-def round_trip(subject: TransformSubject) -> Finding:
-    """Check that the fields are restored from YAML."""
-    if registry.key_of(subject.cls) is None:
-        return skipped("`registered` fails")
-    fields = subject.transform.to_dict()
-    again = Transform.from_dict(load_yaml(dump_yaml(fields)))
-    restored = again.to_dict()
-    if restored != fields:
-        name = next(name for name in fields if restored.get(name) != fields[name])
-        return failed(
-            f"the field {name!r} is {fields[name]!r:.100}, restored {restored.get(name)!r:.100}",
-            "declare each argument as an annotated field: `strength: float = 0.5`",
-        )
-    return passed(f"{len(fields) - 1} fields")
 
 
 def runs(subject: TransformSubject) -> Finding:
@@ -393,8 +364,8 @@ def semantic_follows(subject: TransformSubject) -> Finding:
 
 
 CHECKS: dict[str, Callable[[TransformSubject], Finding]] = {
-    "registered": registered,
-    "round_trip": round_trip,
+    "registered": values.registered,
+    "round_trip": values.round_trip,
     "runs": runs,
     "returns_sample": returns_sample,
     "input_unchanged": input_unchanged,

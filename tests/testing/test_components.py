@@ -1,0 +1,105 @@
+"""Checks of components that are neither layers nor parts: each finds its bug, and no other."""
+
+import keras
+import pytest
+from tests.zoo_of_wrong_components import WRONG, Lines, Whole
+
+import visiongarden as vg
+from visiongarden import registry
+from visiongarden.errors import UserError
+from visiongarden.kinds import KINDS
+from visiongarden.testing import assert_valid, check_component, discover
+from visiongarden.testing.component_checking import _CHECKERS, kind_of, names
+
+AS_LAYERS = {"layer", "block", "backbone", "decoder", "head"}
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Register classes for one test: some of them would break others."""
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    objects = keras.saving.get_custom_objects()
+    before = dict(objects)
+    yield vg.register(package="wrong")
+    objects.clear()
+    objects.update(before)
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_check_finds_the_bug(name, register):
+    component, check = WRONG[name]
+    if check != "registered" and isinstance(component, type):
+        register(component)
+        if issubclass(component, Whole):
+            register(Lines)
+    report = check_component(component)
+    assert [f.check for f in report.failures][:1] == [check], str(report)
+    assert report[check].advice
+
+
+def test_every_kind_and_every_check_is_tested():
+    assert set(_CHECKERS) == set(KINDS) - AS_LAYERS
+    planted = {check for _, check in WRONG.values()}
+    transforms = set(_CHECKERS["transform"].checks)
+    # A Typed value always has a round trip; an example dataset without masks loses none.
+    assert set(names()) - planted - transforms <= {"round_trip", "loss_reported"}
+
+
+VALID = [
+    vg.losses.ClassificationLoss(label_smoothing=0.1),
+    vg.losses.Focal,
+    vg.losses.GIoU(),
+    vg.losses.Tversky,
+    vg.assigners.SimOTA,
+    vg.postprocess.SigmoidDecoding,
+    vg.transforms.Grayscale,
+    vg.data.writers.Writer.find("ClassFoldersWriter"),
+    vg.tasks.ClassificationTask,
+    vg.metrics.MeanIoU,
+    keras.metrics.CategoricalAccuracy,
+    vg.training.WarmupCosine,
+]
+
+
+@pytest.mark.parametrize("component", VALID, ids=lambda c: getattr(c, "__name__", type(c).__name__))
+def test_components_of_visiongarden_are_valid(component):
+    assert_valid(component)
+
+
+def test_a_reader_and_a_writer_that_reports_what_it_loses_are_valid(register):
+    assert check_component(register(Lines)).ok
+    assert check_component(register(Whole)).ok
+
+
+def test_a_dataset_is_an_input_of_a_reader(tmp_path):
+    from visiongarden.scenes import make_scenes
+
+    make_scenes(tmp_path / "scenes", 3, (32, 32))
+    report = vg.check(vg.data.readers.Reader.find("COCO"), tmp_path / "scenes")
+    assert report.ok, report
+    assert "3 images" in report["reads"].evidence or "train" in report["reads"].evidence
+    # Without a dataset, what was not checked is a warning.
+    assert vg.check(vg.data.readers.Reader.find("COCO")).warnings
+
+
+def test_a_module_contains_components_of_every_kind():
+    found = discover("tests.zoo_of_wrong_components")
+    kinds = {kind_of(value) for value in found}
+    assert kinds >= {
+        "loss", "assigner", "decoding", "reader", "writer", "task", "optimizer",
+        "schedule", "callback", "initializer", "activation",
+    }  # fmt: skip
+
+
+def test_a_metric_that_no_recipe_can_name_is_a_warning(register):
+    assert {f.check for f in check_component(vg.metrics.MeanIoU).warnings} == {"registered"}
+    report = check_component(register(type("Own", (vg.metrics.MeanIoU,), {"__module__": __name__})))
+    assert {f.check for f in report.warnings} == {"named"}
+    assert report.ok
+
+
+def test_other_classes_are_refused():
+    with pytest.raises(UserError, match="cannot be checked"):
+        vg.check(dict)
+    with pytest.raises(UserError, match="cannot be checked"):
+        check_component(vg.backbones.CSPDarknet)
