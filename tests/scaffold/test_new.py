@@ -172,7 +172,6 @@ def test_recipe_lines_build_the_components(folder, monkeypatch, registered):
     """Use the last words of the printed commands as they are."""
     for kind in OTHERS:
         imported(f"fresh_{kind}", monkeypatch, folder / "plain")
-    fields = {"data": {"path": "my_images"}, "model": {"head": {"num_classes": 2}}}
     lines = {}
     for kind in OTHERS:
         *_, command = new(kind, f"line_{kind}", folder / "lines").commands
@@ -181,8 +180,10 @@ def test_recipe_lines_build_the_components(folder, monkeypatch, registered):
             lines[kind] = line.replace(f"line_{kind}", f"fresh_{kind}")
     assert set(OTHERS) - set(lines) <= {"writer", "exporter", "initializer", "activation"}
     for kind, line in lines.items():
+        head = {"type": "FreshTaskHead" if kind == "task" else "AnchorFree", "num_classes": 2}
+        fields = {"data": {"path": "my_images"}, "model": {"head": head}}
         length = ["training.epochs=1", "training.batch_size=2", "model.head.num_classes=2"]
-        found = recipes.resolve(dict(fields), overrides=[line, *length])
+        found = recipes.resolve(fields, overrides=[line, *length])
         assert f"Fresh{kind.title()}" in str(found.to_dict()) or found.task == f"fresh_{kind}", kind
 
 
