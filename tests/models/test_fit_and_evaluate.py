@@ -70,6 +70,36 @@ class Pairs(keras.utils.PyDataset):
         return list(pairs())[index]
 
 
+def rows():
+    images, targets = arrays()
+    return list(zip(images, targets["labels"], strict=True))
+
+
+def batched(kind):
+    """Batches of four images, as another library yields them."""
+    return BATCHED[kind]()
+
+
+def tf_data():
+    tf = pytest.importorskip("tensorflow")
+    return tf.data.Dataset.from_tensor_slices(arrays()).batch(4)
+
+
+def torch_loader():
+    data = pytest.importorskip("torch.utils.data")
+    named = [(image, {"labels": labels}) for image, labels in rows()]
+    return data.DataLoader(named, batch_size=4)
+
+
+def grain_loader():
+    grain = pytest.importorskip("grain")
+    named = [(image, {"labels": labels}) for image, labels in rows()]
+    return grain.MapDataset.source(named).batch(4)
+
+
+BATCHED = {"tf.data": tf_data, "DataLoader": torch_loader, "Grain": grain_loader}
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """8 images to train on and 5 for validation, which are not square."""
@@ -133,7 +163,9 @@ def test_our_loaders_with_the_callbacks_of_keras(folder, tmp_path):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("kind", ["arrays", "generator", "PyDataset"])
+@pytest.mark.parametrize(
+    "kind", ["arrays", "generator", "PyDataset", "tf.data", "DataLoader", "Grain"]
+)
 def test_data_as_keras_takes_them(kind):
     images, targets = arrays()
     made = compiled(model(), keras.optimizers.SGD(0.0))
@@ -141,8 +173,9 @@ def test_data_as_keras_takes_them(kind):
         "arrays": ((images, targets), {"batch_size": 4}),
         "generator": ((pairs(),), {"shuffle": False, "steps_per_epoch": 3}),
         "PyDataset": ((Pairs(),), {}),
-    }[kind]
-    history = made.fit(*data, validation_data=(images, targets), verbose=0, **more).history
+    }.get(kind) or ((batched(kind),), {})
+    validation = batched(kind) if kind in BATCHED else (images, targets)
+    history = made.fit(*data, validation_data=validation, verbose=0, **more).history
     # With a learning rate of 0, each mean is that of the cross-entropy of the images.
     logits = np.asarray(keras.ops.convert_to_numpy(made(images)["p5"]["classes"])).reshape(12, 2)
     shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

@@ -72,3 +72,39 @@ class EpochDataset(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         """Continue with the next epoch."""
         self._epoch += 1
+
+
+@runtime_checkable
+class _Indexed(Protocol):
+    """Data with a length and an index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
+
+
+class IndexedBatches(keras.utils.PyDataset):
+    """Batches with a length and an index, such as those of a `grain.MapDataset`, in their order.
+
+    Keras itself reads a dataset of Grain to its end and warns that it ran out of data.
+
+    Args:
+        batches: Batches of `(images, targets)`.
+    """
+
+    def __init__(self, batches: Any) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> Any:
+        """Return the images and targets of a batch."""
+        return self._batches[index]
+
+
+def is_indexed(data: Any) -> bool:
+    """Return whether `data` is a dataset of Grain with a length."""
+    is_grain = any(base.__module__.partition(".")[0] == "grain" for base in type(data).__mro__)
+    return is_grain and isinstance(data, _Indexed)

@@ -14,7 +14,13 @@ from visiongarden.backends.jax_step import JaxStep, compiles_steps
 from visiongarden.backends.torch_step import TorchStep, captures_steps
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
-from visiongarden.models.epoch_dataset import EpochDataset, Epochs
+from visiongarden.models.backup import restored_epoch
+from visiongarden.models.epoch_dataset import (
+    EpochDataset,
+    Epochs,
+    IndexedBatches,
+    is_indexed,
+)
 from visiongarden.parts.target_inputs import WithTargets, with_targets
 from visiongarden.types import ImageSize, RawPredictions, Tensor
 
@@ -68,11 +74,17 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         """
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(given.get("x"), Epochs):
-            first, epochs = given.get("initial_epoch", 0), given.get("epochs", 1)
+            epochs = given.get("epochs", 1)
+            first = restored_epoch(given.get("callbacks"), given.get("initial_epoch", 0))
             # The loader shuffles; Keras would change the order of batches that are read in turn.
             given |= {"x": EpochDataset(given["x"], first, epochs), "shuffle": False}
-        if isinstance(given.get("validation_data"), Epochs):
-            given["validation_data"] = EpochDataset(given["validation_data"])
+        elif is_indexed(given.get("x")):
+            given |= {"x": IndexedBatches(given["x"]), "shuffle": False}
+        elif "shuffle" not in given and given.get("y") is None and _is_in_order(given.get("x")):
+            # Keras would warn that it does not shuffle them, although nobody asked for it.
+            given["shuffle"] = False
+        if "validation_data" in given:
+            given["validation_data"] = _as_dataset(given["validation_data"])
         return super().fit(**given)
 
     def evaluate(
@@ -106,7 +118,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         Returns:
             The loss, its terms, and the metrics.
         """
-        x = EpochDataset(x) if isinstance(x, Epochs) else x
+        x = _as_dataset(x)
         arguments = (x, y, batch_size, verbose, sample_weight, steps, callbacks)
         if self.loss is not None:
             return super().evaluate(*arguments, return_dict=return_dict, **kwargs)
@@ -312,3 +324,16 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         if height is None or width is None:
             height, width = self.image_size or (height, width)
         return height, width
+
+
+def _as_dataset(data: Any) -> Any:
+    """Return data for an evaluation as Keras takes them."""
+    if isinstance(data, Epochs):
+        return EpochDataset(data)
+    return IndexedBatches(data) if is_indexed(data) else data
+
+
+def _is_in_order(data: Any) -> bool:
+    """Return whether Keras takes batches from `data` in their own order."""
+    libraries = {base.__module__.partition(".")[0] for base in type(data).__mro__}
+    return bool(libraries & {"tensorflow", "torch", "grain"})

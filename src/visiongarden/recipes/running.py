@@ -46,6 +46,7 @@ from visiongarden.training import (
     check_callbacks,
     check_monitors,
     check_optimizer,
+    check_restored_weights,
     check_sizes,
     fit,
     lower_rate,
@@ -214,6 +215,7 @@ def _checked_callbacks(
     check_optimizer(recipe.training)
     found = (*make_callbacks(recipe.training), *callbacks)
     check_callbacks(found, recipe.training.optimizer)
+    check_restored_weights(found, recipe.training)
     return found
 
 

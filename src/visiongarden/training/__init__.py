@@ -3,6 +3,7 @@
 from visiongarden.training.building import (
     check_callbacks,
     check_optimizer,
+    check_restored_weights,
     lower_rate,
     make_callbacks,
 )
@@ -25,6 +26,7 @@ __all__ = [
     "check_callbacks",
     "check_monitors",
     "check_optimizer",
+    "check_restored_weights",
     "check_sizes",
     "fit",
     "lower_rate",

@@ -103,6 +103,25 @@ def _check_rate_can_be_set(
         )
 
 
+def check_restored_weights(
+    callbacks: Sequence[keras.callbacks.Callback], settings: Training
+) -> None:
+    """Check that no callback restores weights that the moving average replaces afterwards.
+
+    Raises:
+        UserError: `EarlyStopping` has `restore_best_weights`.
+    """
+    for callback in callbacks:
+        is_early = isinstance(callback, keras.callbacks.EarlyStopping)
+        if is_early and callback.restore_best_weights and settings.ema_decay is not None:
+            raise UserError(
+                "the weights that EarlyStopping restores are replaced by their moving average",
+                rule="restore_best_weights is false; best.keras has the weights of the best epoch",
+                received="restore_best_weights=True",
+                fix="restore_best_weights: false, or training.ema_decay=null",
+            )
+
+
 def lower_rate(settings: Training) -> tuple[str, float] | None:
     """Return a learning rate to try after divergence, and the field that sets it.
 

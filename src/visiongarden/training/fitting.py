@@ -19,6 +19,7 @@ from visiongarden.evaluation import make_validator
 from visiongarden.losses import Loss
 from visiongarden.losses.class_columns import KNOWN
 from visiongarden.models import Joined
+from visiongarden.models.backup import restored_epoch
 from visiongarden.models.kinds import preprocessing_of
 from visiongarden.parts import OfClasses
 from visiongarden.progress import LOGGER
@@ -26,6 +27,7 @@ from visiongarden.tasks import task_of
 from visiongarden.training.building import (
     check_callbacks,
     check_optimizer,
+    check_restored_weights,
     describe_optimizer,
     lower_rate,
     make_callbacks,
@@ -114,6 +116,7 @@ def fit(
         raise UserError("the training split has no images")
     callbacks = (*make_callbacks(settings), *callbacks)
     check_callbacks(callbacks, settings.optimizer)
+    check_restored_weights(callbacks, settings)
     check_optimizer(settings)
     # Before `load_state`: the run notes which batch normalizations are untouched, and a resumed
     # run has to correct the same ones as the run that it continues.
@@ -243,6 +246,11 @@ def _run(
     if record.validate is not None and record.validate_every > 1:
         prepare_for_evaluations(callbacks, [f"val_{name}" for name in bar.metrics])
     all_callbacks += [*callbacks, bar, stop]
+    restored = restored_epoch(callbacks)
+    if restored > progress.epoch:
+        LOGGER.info(f"BackupAndRestore continues with epoch {restored + 1}")
+        progress.epoch, progress.step = restored, 0
+        record.restart()
     with stop:
         try:
             stopped = False

@@ -75,6 +75,10 @@ class Record(keras.callbacks.Callback):
             restore_rng_states(self.averaged, self._rng_states)
             self._rng_states = {}
 
+    def restart(self) -> None:
+        """Count the steps of an epoch from the position of `progress`, which has changed."""
+        self._step = self.progress.step
+
     def on_train_end(self, logs: Any = None) -> None:
         """Store the RNG state of PyTorch for the next `fit` of the run."""
         self._rng_states = rng_states(self.averaged)
