@@ -7,19 +7,31 @@ from visiongarden.heads.combined import CombinedHeads
 from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
 from visiongarden.heads.multi_label import MultiLabel
+from visiongarden.heads.prototype_masks import (
+    AnchorBasedMasks,
+    AnchorFreeMasks,
+    DecoupledMasks,
+    PrototypeMasks,
+    RetinaNetMasks,
+)
 from visiongarden.heads.regression import Regression
 from visiongarden.heads.retinanet import RetinaNetHead
 from visiongarden.heads.segmentation import Segmentation
 
 __all__ = [
     "AnchorBased",
+    "AnchorBasedMasks",
     "AnchorFree",
+    "AnchorFreeMasks",
     "Classification",
     "CombinedHeads",
     "Decoupled",
+    "DecoupledMasks",
     "DualAssignment",
     "MultiLabel",
+    "PrototypeMasks",
     "Regression",
     "RetinaNetHead",
+    "RetinaNetMasks",
     "Segmentation",
 ]

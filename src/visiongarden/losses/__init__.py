@@ -12,6 +12,7 @@ from visiongarden.losses.classification import ClassificationLoss
 from visiongarden.losses.combined import CombinedLoss
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.decoupled import DecoupledLoss
+from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.losses.dice_loss import Dice, dice
 from visiongarden.losses.dual_assignment import DualAssignmentLoss
@@ -20,6 +21,7 @@ from visiongarden.losses.hard_examples import hardest
 from visiongarden.losses.loss import Loss, quotients
 from visiongarden.losses.lovasz_loss import Lovasz, lovasz
 from visiongarden.losses.multi_label import MultiLabelLoss
+from visiongarden.losses.prototype_masks import PrototypeMaskLoss
 from visiongarden.losses.quality_focal_loss import QualityFocal, quality_focal
 from visiongarden.losses.region_loss import RegionLoss
 from visiongarden.losses.regression import RegressionLoss
@@ -33,6 +35,7 @@ from visiongarden.losses.varifocal_loss import Varifocal, varifocal
 __all__ = [
     "AnchorBasedLoss",
     "AnchorFreeLoss",
+    "Assigned",
     "BinaryCrossentropy",
     "BoxLoss",
     "CIoU",
@@ -40,6 +43,7 @@ __all__ = [
     "CombinedLoss",
     "DIoU",
     "DecoupledLoss",
+    "DetectionLoss",
     "Dice",
     "DualAssignmentLoss",
     "Focal",
@@ -48,6 +52,7 @@ __all__ = [
     "Loss",
     "Lovasz",
     "MultiLabelLoss",
+    "PrototypeMaskLoss",
     "QualityFocal",
     "RegionLoss",
     "RegressionLoss",

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, CIoU
 from visiongarden.losses.class_columns import class_columns
-from visiongarden.losses.loss import Loss
+from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes, one_hot, rows_of
 from visiongarden.registry import register
@@ -26,7 +26,7 @@ from visiongarden.types import (
 
 
 @register
-class AnchorBasedLoss(Loss):
+class AnchorBasedLoss(DetectionLoss):
     """Loss of boxes and classes on the positives, objectness loss on every anchor of every cell.
 
     The target of the objectness is the overlap of the prediction (Redmon et al. 2016, YOLO, section
@@ -48,7 +48,6 @@ class AnchorBasedLoss(Loss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
-    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
     head_fields: ClassVar[tuple[str, ...]] = (
         *("num_classes", "anchors", "scale_xy", "size_encoding", "assigner"),
     )
@@ -60,8 +59,29 @@ class AnchorBasedLoss(Loss):
     class_gain: NonNegativeFloat = 1.0
     class_weights: tuple[NonNegativeFloat, ...] | None = None
 
-    def __call__(
-        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    def candidates(self, raw: RawPredictions, context: HeadContext) -> Candidates:
+        """Return the decoded predictions, see `DetectionLoss.candidates`."""
+        head = context.head
+        grid = AnchorGrid(head.anchors, context.image_size, head.scale_xy)
+        predicted = offsets_to_boxes(
+            ops.stop_gradient(flat(raw, "boxes")),
+            grid.cells,
+            grid.strides,
+            grid.anchors,
+            grid.scales,
+            head.size_encoding,
+        )
+        objectness = ops.expand_dims(ops.sigmoid(flat(raw, "objectness", 0)), -1)
+        return Candidates(
+            ops.sigmoid(flat(raw, "classes")) * objectness,
+            predicted,
+            (grid.cells + 0.5) * grid.strides[:, None],
+            grid.strides,
+            grid.anchors,
+        )
+
+    def assigned_terms(
+        self, raw: RawPredictions, targets: Targets, context: HeadContext, found: Assigned
     ) -> dict[str, Term]:
         """Return the weighted terms.
 
@@ -71,33 +91,16 @@ class AnchorBasedLoss(Loss):
             targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
                 (batch, m) int32, -1 pads.
             context: the head, the image size and the levels.
+            found: which prediction is trained on which object.
         """
         head = context.head
         grid = AnchorGrid(head.anchors, context.image_size, head.scale_xy)
-        boxes = ops.cast(targets["boxes"], "float32")
-        classes = ops.cast(targets["classes"], "int32")
+        boxes, classes = targets["boxes"], targets["classes"]
         objectness, logits = flat(raw, "objectness", 0), flat(raw, "classes")
         offsets = flat(raw, "boxes")
-        predicted = offsets_to_boxes(
-            ops.stop_gradient(offsets),
-            grid.cells,
-            grid.strides,
-            grid.anchors,
-            grid.scales,
-            head.size_encoding,
-        )
-        candidates = Candidates(
-            ops.sigmoid(logits) * ops.expand_dims(ops.sigmoid(objectness), -1),
-            predicted,
-            (grid.cells + 0.5) * grid.strides[:, None],
-            grid.strides,
-            grid.anchors,
-        )
-        assigner = head.chosen_assigner()
-        found = assigner(candidates, {**targets, "boxes": boxes, "classes": classes})
         # Box and class terms are computed for the positives alone, which are gathered: a few per
         # box instead of all anchors of all cells.
-        taken, index = ops.top_k(found.weight, assigner.max_positives(boxes.shape[1], candidates))
+        taken, index = ops.top_k(found.weight, found.most)
         owner = ops.maximum(rows_of(found.index, index), 0)
         cells, strides, anchors, scales = (
             ops.take(ops.convert_to_tensor(known), index, axis=0)
@@ -114,7 +117,7 @@ class AnchorBasedLoss(Loss):
             entropy = entropy * ops.expand_dims(columns, 1)
         quality = ops.stop_gradient(ops.clip(ciou(own, wanted), 0, 1)) * taken
         presence = self.objectness_loss(_at(quality, index, grid.count), objectness)
-        if assigner.ignores:
+        if found.ignores:
             presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
         count = ops.sum(taken)
         return {

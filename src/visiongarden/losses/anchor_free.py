@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from keras import ops
 from pydantic import NonNegativeFloat
@@ -10,8 +10,8 @@ from pydantic import NonNegativeFloat
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, CIoU
 from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.dfl import distribution_focal
-from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.ops import cells_of, distances_to_boxes, flat, one_hot, rows_of
 from visiongarden.registry import register
@@ -27,7 +27,7 @@ from visiongarden.types import (
 
 
 @register
-class AnchorFreeLoss(Loss):
+class AnchorFreeLoss(DetectionLoss):
     """Loss of boxes and distribution focal loss on the positives, class loss on all cells.
 
     The count of each term is the sum of the positives' quality (TOOD, Feng et al. 2021, section
@@ -49,7 +49,6 @@ class AnchorFreeLoss(Loss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "class", "dfl")
-    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
     head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "bins", "assigner")
     box_loss: BoxLoss = CIoU()
     class_loss: ScoreLoss = BinaryCrossentropy()
@@ -58,8 +57,16 @@ class AnchorFreeLoss(Loss):
     dfl_gain: NonNegativeFloat = 1.5
     class_weights: tuple[NonNegativeFloat, ...] | None = None
 
-    def __call__(
-        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    def candidates(self, raw: RawPredictions, context: HeadContext) -> Candidates:
+        """Return the decoded predictions, see `DetectionLoss.candidates`."""
+        cells = cells_of(raw, context.image_size)
+        sides = _sides(raw, len(cells.strides), context.head.bins)
+        predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centers, cells.strides)
+        scores = ops.sigmoid(flat(raw, "classes"))
+        return Candidates(scores, predicted, cells.centers, cells.strides)
+
+    def assigned_terms(
+        self, raw: RawPredictions, targets: Targets, context: HeadContext, found: Assigned
     ) -> dict[str, Term]:
         """Return the weighted terms.
 
@@ -68,26 +75,15 @@ class AnchorFreeLoss(Loss):
             targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
                 (batch, m) int32, -1 pads.
             context: the head, the image size and the levels.
+            found: which prediction is trained on which object.
         """
-        return self.with_assigner(raw, targets, context, context.head.chosen_assigner())
-
-    def with_assigner(
-        self, raw: RawPredictions, targets: Targets, context: HeadContext, assigner: Any
-    ) -> dict[str, Term]:
-        """Return the terms with another `Assigner` than that of the head."""
-        head = context.head
-        cells = cells_of(raw, context.image_size)
-        boxes = ops.cast(targets["boxes"], "float32")
-        classes = ops.cast(targets["classes"], "int32")
+        cells, head = cells_of(raw, context.image_size), context.head
+        boxes, classes = targets["boxes"], targets["classes"]
         logits = flat(raw, "classes")
-        sides = flat(raw, "boxes")
-        sides = ops.reshape(sides, (ops.shape(sides)[0], len(cells.strides), 4, head.bins))
-        predicted = distances_to_boxes(ops.stop_gradient(sides), cells.centers, cells.strides)
-        candidates = Candidates(ops.sigmoid(logits), predicted, cells.centers, cells.strides)
-        found = assigner(candidates, {**targets, "boxes": boxes, "classes": classes})
+        sides = _sides(raw, len(cells.strides), head.bins)
         # Box terms are computed for the positives alone, which are gathered: at most `top_k` per
         # box, so that shapes stay static. On a CPU this reduced the loss from 65 to 21 ms.
-        quality, index = ops.top_k(found.weight, assigner.max_positives(boxes.shape[1], candidates))
+        quality, index = ops.top_k(found.weight, found.most)
         owner = ops.maximum(rows_of(found.index, index), 0)
         wanted, kinds, own = rows_of(boxes, owner), rows_of(classes, owner), rows_of(sides, index)
         centers, strides = (
@@ -99,7 +95,7 @@ class AnchorFreeLoss(Loss):
         # The first part runs over all cells; the second one is 0 except for the positives.
         right = one_hot(kinds, head.num_classes) * ops.expand_dims(quality, -1)
         everywhere = self.class_loss.background(logits)
-        if assigner.ignores:
+        if found.ignores:
             counted = ops.cast(ops.not_equal(found.index, IGNORED), "float32")
             everywhere = everywhere * ops.expand_dims(counted, -1)
         excess = self.class_loss.excess(right, rows_of(logits, index))
@@ -113,6 +109,12 @@ class AnchorFreeLoss(Loss):
             "class": Term(self.class_gain * (ops.sum(everywhere) + ops.sum(excess)), count),
             "dfl": Term(self.dfl_gain * ops.sum(spread * quality), count),
         }
+
+
+def _sides(raw: RawPredictions, count: int, bins: int) -> Tensor:
+    """Return the distributions of the distances to the four sides, (batch, count, 4, bins)."""
+    sides = flat(raw, "boxes")
+    return ops.reshape(sides, (ops.shape(sides)[0], count, 4, bins))
 
 
 def _distances(boxes: Tensor, centers: Tensor, strides: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from pydantic import NonNegativeFloat
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, IoU
 from visiongarden.losses.class_columns import class_columns
-from visiongarden.losses.loss import Loss
+from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes, rows_of
 from visiongarden.registry import register
@@ -18,7 +18,7 @@ from visiongarden.types import IGNORED, Candidates, HeadContext, RawPredictions,
 
 
 @register
-class DecoupledLoss(Loss):
+class DecoupledLoss(DetectionLoss):
     """Loss of boxes and classes on the positives, objectness loss on all cells.
 
     The target of a class is the IoU of the prediction. The count of each term is the number of
@@ -39,7 +39,6 @@ class DecoupledLoss(Loss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
-    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
     head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "assigner")
     box_loss: BoxLoss = IoU(power=2)
     class_loss: ScoreLoss = BinaryCrossentropy()
@@ -49,8 +48,15 @@ class DecoupledLoss(Loss):
     class_gain: NonNegativeFloat = 1.0
     class_weights: tuple[NonNegativeFloat, ...] | None = None
 
-    def __call__(
-        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    def candidates(self, raw: RawPredictions, context: HeadContext) -> Candidates:
+        """Return the decoded predictions, see `DetectionLoss.candidates`."""
+        cells = cells_of(raw, context.image_size)
+        predicted = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
+        scores = ops.sigmoid(flat(raw, "classes")) * ops.sigmoid(flat(raw, "objectness"))
+        return Candidates(scores, predicted, cells.centers, cells.strides)
+
+    def assigned_terms(
+        self, raw: RawPredictions, targets: Targets, context: HeadContext, found: Assigned
     ) -> dict[str, Term]:
         """Return the weighted terms.
 
@@ -60,18 +66,11 @@ class DecoupledLoss(Loss):
             targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
                 (batch, m) int32, -1 pads.
             context: the head, the image size and the levels.
+            found: which prediction is trained on which object.
         """
-        cells, head = cells_of(raw, context.image_size), context.head
-        boxes = ops.cast(targets["boxes"], "float32")
-        classes = ops.cast(targets["classes"], "int32")
+        head, predicted = context.head, found.candidates.boxes
+        boxes, classes = targets["boxes"], targets["classes"]
         objectness, logits = flat(raw, "objectness"), flat(raw, "classes")
-        predicted = points_to_boxes(flat(raw, "boxes"), cells.centers, cells.strides)
-        scores = ops.sigmoid(logits) * ops.sigmoid(objectness)
-        assigner = head.chosen_assigner()
-        found = assigner(
-            Candidates(scores, predicted, cells.centers, cells.strides),
-            {**targets, "boxes": boxes, "classes": classes},
-        )
         owner, taken = ops.maximum(found.index, 0), found.weight
         wanted = rows_of(boxes, owner)
         overlap = ops.stop_gradient(iou(predicted, wanted)) * taken
@@ -81,7 +80,7 @@ class DecoupledLoss(Loss):
         if columns is not None:
             entropy = entropy * ops.expand_dims(columns, 1)
         presence = self.objectness_loss(taken, objectness[..., 0])
-        if assigner.ignores:
+        if found.ignores:
             presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
         apart = self.box_loss(wanted, predicted)
         count = ops.sum(taken)

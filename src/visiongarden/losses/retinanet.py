@@ -9,8 +9,8 @@ from pydantic import NonNegativeFloat, PositiveFloat
 
 from visiongarden.losses.box_loss import BoxLoss
 from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.focal_loss import Focal
-from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.losses.smooth_l1_loss import smooth_l1
 from visiongarden.ops import boxes_to_deltas, deltas_to_boxes, flat, one_hot, rows_of
@@ -27,7 +27,7 @@ from visiongarden.types import (
 
 
 @register
-class RetinaNetLoss(Loss):
+class RetinaNetLoss(DetectionLoss):
     """Focal loss of all anchors that are not ignored, and smooth L1 loss of the positives' deltas.
 
     The count of both terms is the number of positives of the global batch, at least 1. Images
@@ -48,7 +48,6 @@ class RetinaNetLoss(Loss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("class", "box")
-    targets: ClassVar[tuple[str, ...]] = ("boxes", "classes")
     head_fields: ClassVar[tuple[str, ...]] = (
         *("num_classes", "anchor_size", "anchor_scales", "anchor_ratios", "anchor_offset"),
         *("anchor_rounding", "delta_weights", "assigner"),
@@ -60,8 +59,17 @@ class RetinaNetLoss(Loss):
     box_gain: NonNegativeFloat = 1.0
     class_weights: tuple[NonNegativeFloat, ...] | None = None
 
-    def __call__(
-        self, raw: RawPredictions, targets: Targets, context: HeadContext
+    def candidates(self, raw: RawPredictions, context: HeadContext) -> Candidates:
+        """Return the decoded predictions, see `DetectionLoss.candidates`."""
+        grid = context.head.grid(raw, context.image_size)
+        centers = context.head.anchor_centers(grid)
+        weights = context.head.delta_weights
+        decoded = deltas_to_boxes(flat(raw, "boxes"), centers, grid.anchors, weights)
+        scores = ops.sigmoid(ops.stop_gradient(flat(raw, "classes")))
+        return Candidates(scores, decoded, centers, grid.strides, grid.anchors)
+
+    def assigned_terms(
+        self, raw: RawPredictions, targets: Targets, context: HeadContext, found: Assigned
     ) -> dict[str, Term]:
         """Return the weighted terms.
 
@@ -70,25 +78,12 @@ class RetinaNetLoss(Loss):
             targets: "boxes" (batch, m, 4), xyxy, pixels of the network's input, and "classes"
                 (batch, m) int32, -1 pads.
             context: the head, the image size and the levels.
+            found: which prediction is trained on which object.
         """
-        head = context.head
-        grid = head.grid(raw, context.image_size)
-        boxes = ops.cast(targets["boxes"], "float32")
-        classes = ops.cast(targets["classes"], "int32")
+        head, decoded = context.head, found.candidates.boxes
+        boxes, classes = targets["boxes"], targets["classes"]
         logits, deltas = flat(raw, "classes"), flat(raw, "boxes")
-        centers = head.anchor_centers(grid)
-        placed = (centers, grid.anchors, head.delta_weights)
-        decoded = deltas_to_boxes(deltas, *placed)
-        found = head.chosen_assigner()(
-            Candidates(
-                ops.sigmoid(ops.stop_gradient(logits)),
-                ops.stop_gradient(decoded),
-                centers,
-                grid.strides,
-                grid.anchors,
-            ),
-            {**targets, "boxes": boxes, "classes": classes},
-        )
+        placed = found.candidates.points, found.candidates.anchors, head.delta_weights
         owner, positive = ops.maximum(found.index, 0), found.weight
         hot = one_hot(rows_of(classes, owner), head.num_classes) * ops.expand_dims(positive, -1)
         entropy = self.class_loss(hot, logits)

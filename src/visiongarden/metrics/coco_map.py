@@ -43,10 +43,13 @@ class CocoMeanAveragePrecision:
     Args:
         class_map: Names of the classes.
         name: Name of the metric.
+        masks: Whether the masks are compared instead of the boxes; the names of the metrics then
+            begin with "mask_".
     """
 
-    def __init__(self, class_map: ClassMap, name: str = "coco") -> None:
-        self.class_map, self.name = class_map, name
+    def __init__(self, class_map: ClassMap, name: str = "coco", masks: bool = False) -> None:
+        self.class_map, self.name, self.masks = class_map, name, masks
+        self.prefix = "mask_" if masks else ""
         self.reset_state()
 
     def reset_state(self) -> None:
@@ -54,6 +57,7 @@ class CocoMeanAveragePrecision:
         self._images: list[dict[str, Any]] = []
         self._ground_truths: list[dict[str, Any]] = []
         self._found: list[np.ndarray] = []
+        self._masks: list[dict[str, Any]] = []
 
     def update_state(
         self, y_true: Sequence[Sample], y_pred: Sequence[Instances], sample_weight: None = None
@@ -84,6 +88,7 @@ class CocoMeanAveragePrecision:
             ]
             shift = np.array([images, 0, 0, 0, 0, 0, 0], np.float64)
             self._found += [rows + shift for rows in other._found]
+            self._masks += other._masks
 
     def _add(self, found: Instances, ground_truth: Sample) -> None:
         boxes, scores, classes = _arrays(found)
@@ -94,12 +99,16 @@ class CocoMeanAveragePrecision:
         crowd = objects.crowd if objects.crowd is not None else np.zeros(len(objects), bool)
         annotated = _xywh(np.asarray(objects.boxes).reshape(-1, 4))
         areas = annotated[:, 2] * annotated[:, 3] if objects.area is None else objects.area
+        if self.masks and objects.area is None and objects.masks is not None:
+            areas = objects.masks.area()
         labels = (
             objects.classes if objects.classes is not None else np.zeros(len(objects), np.int32)
         )
-        for box, index, many, area in zip(annotated, labels, crowd, areas, strict=True):
+        rles = self._rles(objects, f"the ground truth of image {image_id}")
+        for box, index, many, area, rle in zip(annotated, labels, crowd, areas, rles, strict=True):
             self._ground_truths.append(
-                {
+                rle
+                | {
                     # Ids start at 1: COCO's evaluation takes a match with id 0 for no match.
                     "id": len(self._ground_truths) + 1,
                     "image_id": image_id,
@@ -113,17 +122,38 @@ class CocoMeanAveragePrecision:
         detections[:, 0], detections[:, 1:5] = image_id, _xywh(boxes)
         detections[:, 5], detections[:, 6] = scores, classes + 1
         self._found.append(detections)
+        if self.masks:
+            encoded = self._rles(found, f"the detections of image {image_id}")
+            areas = [] if found.masks is None else found.masks.area().tolist()
+            # As COCO's `loadRes` does: the size of a detection is that of its mask.
+            self._masks += [row | {"area": area} for row, area in zip(encoded, areas, strict=True)]
+
+    def _rles(self, objects: Instances, whose: str) -> list[dict[str, Any]]:
+        """Return {"segmentation": run lengths} of each object, or {} where boxes are compared."""
+        if not self.masks:
+            return [{}] * len(objects)
+        if objects.masks is None and len(objects):
+            raise UserError(
+                f"{whose} have no masks",
+                rule="Instances with masks, for the metrics of masks",
+                fix="instances.replace(masks=vg.samples.Masks.from_bitmaps(bitmaps))",
+            )
+        encoded = [] if objects.masks is None else objects.masks.rle()
+        return [{"segmentation": one} for one in encoded]
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics by name."""
         evaluation = self._evaluate()
         if evaluation is None:
-            return dict.fromkeys(METRICS, float("nan"))
+            return {self.prefix + name: float("nan") for name in METRICS}
         values = [float(value) for value in evaluation.stats[: len(METRICS)]]
-        return {n: v if v >= 0 else float("nan") for n, v in zip(METRICS, values, strict=True)}
+        return {
+            self.prefix + name: value if value >= 0 else float("nan")
+            for name, value in zip(METRICS, values, strict=True)
+        }
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """Return "AP" and "AP50" of each class, by class name; NaN for a class without boxes."""
+        """Return AP and AP50 of each class, by class name; NaN for a class without objects."""
         evaluation = self._evaluate()
         metrics = {}
         for index, name in enumerate(self.class_map.names):
@@ -133,7 +163,10 @@ class CocoMeanAveragePrecision:
                 # detections) and is -1 where the class has no ground truth. Area range 0 is "all",
                 # maximum -1 is 100 detections.
                 rows = np.asarray(evaluation.eval["precision"])[:, :, index, 0, -1]
-            metrics[name] = {"AP": _mean(rows), "AP50": _mean(None if rows is None else rows[0])}
+            first = None if rows is None else rows[0]
+            metrics[name] = {
+                f"{self.prefix}AP": _mean(rows), f"{self.prefix}AP50": _mean(first),
+            }  # fmt: skip
         return metrics
 
     def _evaluate(self) -> Any:
@@ -156,8 +189,12 @@ class CocoMeanAveragePrecision:
         ground_truth = COCO(rows | {"annotations": self._ground_truths})
         # Not `COCO.loadRes`, which also builds a polygon for each detection; that takes half of the
         # time of the whole evaluation.
-        results = COCO(rows | {"annotations": _detections(np.concatenate(self._found))})
-        evaluation = COCOeval_faster(ground_truth, results, "bbox", print_function=lambda *_: None)
+        found = _detections(np.concatenate(self._found))
+        if self.masks:
+            found = [row | mask for row, mask in zip(found, self._masks, strict=True)]
+        results = COCO(rows | {"annotations": found})
+        kind = "segm" if self.masks else "bbox"
+        evaluation = COCOeval_faster(ground_truth, results, kind, print_function=lambda *_: None)
         evaluation.run()
         return evaluation
 

@@ -57,6 +57,16 @@ def _ordered(levels: Levels | None) -> Levels | None:
     return tuple(sorted(levels, key=stride_of))
 
 
+def _merged(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a default with those that are given, also inside its own values."""
+    found = dict(default)
+    for name, value in given.items():
+        own = default.get(name)
+        inside = isinstance(value, Mapping) and "type" not in value and isinstance(own, Mapping)
+        found[name] = _merged(own, value) if inside and "type" in own else value
+    return found
+
+
 class Backbone(FeaturePart):
     """Base class of backbones: image -> feature maps.
 
@@ -247,7 +257,7 @@ class Head(Part):
         default = cls.model_fields[str(info.field_name)].default
         if isinstance(value, Mapping) and "type" not in value and isinstance(default, Typed):
             # Validated here, so that an error names the class of the default.
-            return type(default).from_dict(default.to_dict() | dict(value))
+            return type(default).from_dict(_merged(default.to_dict(), value))
         return value
 
     @field_validator("loss", "assigner", mode="wrap")

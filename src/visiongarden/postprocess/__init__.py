@@ -9,6 +9,7 @@ from visiongarden.postprocess.boxes import (
 from visiongarden.postprocess.combined import CombinedDecoding
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.postprocess.nms import Nms, to_original
+from visiongarden.postprocess.prototype_masks import PrototypeMaskDecoding, masks_of
 from visiongarden.postprocess.scores import (
     Rank,
     SigmoidDecoding,
@@ -26,12 +27,14 @@ __all__ = [
     "Decoding",
     "Nms",
     "PointDecoding",
+    "PrototypeMaskDecoding",
     "Rank",
     "SigmoidDecoding",
     "SoftmaxDecoding",
     "TopK",
     "ValueDecoding",
     "best_of_each",
+    "masks_of",
     "suppression",
     "to_original",
 ]

@@ -42,11 +42,23 @@ class Nms(Value):
             boxes: float32 (n, 4), xyxy.
             scores: float32 (n, classes), 0 to 1.
         """
-        boxes, scores, classes = best_candidates(
+        return detected(*self.selected(boxes, scores)[1:])
+
+    def selected(
+        self, boxes: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows of the detections of one image, and their boxes, scores and classes.
+
+        Args:
+            boxes: float32 (n, 4), xyxy.
+            scores: float32 (n, classes), 0 to 1.
+        """
+        found = best_candidates(
             boxes, scores, self.score_threshold, self.candidates, self.multi_label
         )
+        rows, boxes, scores, classes = found
         if not len(scores):
-            return detected(boxes, scores, classes)
+            return found
         # float64, because the shift below would cost float32 coordinates their last bits and so
         # change IoUs that are close to the threshold.
         shifted = boxes.astype(np.float64)
@@ -56,7 +68,7 @@ class Nms(Value):
             step = float(shifted.max() - shifted.min()) + 1
             shifted = shifted + (classes * step)[:, None]
         kept = _greedy(shifted, self.iou_threshold, self.max_detections)
-        return detected(boxes[kept], scores[kept], classes[kept])
+        return rows[kept], boxes[kept], scores[kept], classes[kept]
 
 
 def detected(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> Instances:
@@ -72,8 +84,10 @@ def detected(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray) -> Inst
 
 def best_candidates(
     boxes: np.ndarray, scores: np.ndarray, threshold: float, max_candidates: int, multi_label: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return boxes, scores and classes of the best candidates above a threshold, best first.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, boxes, scores and classes of the best candidates above a threshold.
+
+    The best come first.
 
     Args:
         boxes: float32 (n, 4), xyxy.
@@ -97,6 +111,7 @@ def best_candidates(
     # Stable, so that equal scores give the same detections on every platform.
     order = np.argsort(-scores, kind="stable")[:max_candidates]
     return (
+        rows[order],
         finite(boxes[rows[order]].astype(np.float32)),
         scores[order].astype(np.float32),
         classes[order].astype(np.int32),

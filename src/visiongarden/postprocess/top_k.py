@@ -31,10 +31,20 @@ class TopK(Value):
             boxes: float32 (n, 4), xyxy.
             scores: float32 (n, classes), 0 to 1.
         """
-        kept = best_candidates(
+        return detected(*self.selected(boxes, scores)[1:])
+
+    def selected(
+        self, boxes: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows of the detections of one image, and their boxes, scores and classes.
+
+        Args:
+            boxes: float32 (n, 4), xyxy.
+            scores: float32 (n, classes), 0 to 1.
+        """
+        return best_candidates(
             boxes, scores, self.score_threshold, self.max_detections, self.multi_label
         )
-        return detected(*kept)
 
 
 def suppression(needs_nms: bool, nms: Nms) -> Nms | TopK:

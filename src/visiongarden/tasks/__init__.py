@@ -8,6 +8,7 @@ from visiongarden.errors import UserError
 from visiongarden.models.kinds import MadeOfParts, WithResize, WithSignature
 from visiongarden.tasks.classification import ClassificationTask
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask
+from visiongarden.tasks.instance_segmentation import InstanceSegmentationTask
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.multi_head import MultiHeadTask, common_resize
 from visiongarden.tasks.multi_label import MultiLabelTask
@@ -23,6 +24,7 @@ __all__ = [
     "ClassificationTask",
     "Defaults",
     "DetectionTask",
+    "InstanceSegmentationTask",
     "Match",
     "MultiHeadTask",
     "MultiLabelTask",

@@ -1,0 +1,146 @@
+"""Instance segmentation task: a box, a class, a score and a mask for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from visiongarden.backbones import CSPDarknet
+from visiongarden.data.targets import object_targets
+from visiongarden.decoders import PathAggregation
+from visiongarden.errors import UserError
+from visiongarden.heads import AnchorFreeMasks
+from visiongarden.metrics import CocoMeanAveragePrecision, Metric
+from visiongarden.postprocess import Nms, masks_of, suppression
+from visiongarden.registry import register
+from visiongarden.samples import Boxes, Instances, Masks, Sample
+from visiongarden.samples.mask_field import STRIDE
+from visiongarden.tasks.detection import COCO_NMS, DetectionTask, with_upright_boxes
+from visiongarden.tasks.matching import Match
+from visiongarden.tasks.task import Defaults, model_fields, target
+from visiongarden.types import ClassMap, ImageSize
+
+
+@register
+class InstanceSegmentationTask(DetectionTask):
+    """Instance segmentation: detection with a mask for each object.
+
+    The metrics are COCO's twelve of the boxes ("AP", …) and of the masks ("mask_AP", …).
+    """
+
+    name = "instance_segmentation"
+    needs = ("boxes", "masks")
+    outputs = ("boxes", "coefficients", "prototypes", "scores")
+    monitor = "mask_AP"
+    shown = ("mask_AP", "mask_AP50", "AP")
+
+    def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
+        """Suit no dataset unless the task is named: detectors learn from such data as well."""
+        return 0.0
+
+    def defaults(self) -> Defaults:
+        """Return the default model of detection with masks."""
+        return Defaults(
+            model_fields(
+                CSPDarknet(depth=0.33, width=0.25),
+                PathAggregation(depth=0.33),
+                AnchorFreeMasks(num_classes=1),
+            )
+        )
+
+    def to_targets(self, sample: Sample, capacity: int) -> dict[str, np.ndarray]:
+        """Return the targets of detection, and "masks" (capacity, height / 4, width / 4)."""
+        sample = with_upright_boxes(sample)
+        targets = object_targets(sample, capacity)
+        found = sample.instances
+        size = found.size if sample.image is None else sample.image.shape[:2]
+        masks = Masks.empty(size) if found.masks is None else found.masks
+        if len(found) and not masks.present().all():
+            row = int(np.argmin(masks.present())) if len(masks) else 0
+            raise UserError(
+                f"object {row} of {sample.info.source} has no mask",
+                rule="a mask for each object",
+                fix="annotate it, or mark it as a crowd",
+            )
+        return targets | masks.to_targets(capacity, size)
+
+    def metrics(self, class_map: ClassMap) -> list[Metric]:
+        """Create the metrics: COCO's twelve of boxes, and of masks."""
+        return [
+            CocoMeanAveragePrecision(class_map),
+            CocoMeanAveragePrecision(class_map, name="coco_masks", masks=True),
+        ]
+
+    def ground_truth_of(
+        self, targets: Mapping[str, np.ndarray], row: int, size: ImageSize, index: int
+    ) -> Sample:
+        """Return the objects of the image with masks of 4 × 4 pixels, without padding."""
+        sample = super().ground_truth_of(targets, row, size, index)
+        known = np.asarray(target(targets, "classes")[row]) >= 0
+        cells = np.asarray(target(targets, "masks")[row])[known].astype(bool)
+        pixels = cells.repeat(STRIDE, axis=1).repeat(STRIDE, axis=2)[:, : size[0], : size[1]]
+        found = sample.instances.replace(masks=Masks.from_bitmaps(pixels))
+        return replace(sample, instances=found)
+
+    def postprocess(
+        self, model: Any, score: float | None = None, iou: float | None = None
+    ) -> Callable[..., Instances]:
+        """Return suppression, followed by the masks of the detections that remain."""
+        nms = COCO_NMS if score is None else Nms(score_threshold=score)
+        nms = nms if iou is None else nms.replace(iou_threshold=iou)
+        suppress = suppression(model.parts.head.chosen_decoding().needs_nms, nms)
+
+        def run(
+            boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, scores: np.ndarray
+        ) -> Instances:
+            rows, boxes, scores, classes = suppress.selected(boxes, scores)
+            size = STRIDE * prototypes.shape[0], STRIDE * prototypes.shape[1]
+            masks = masks_of(boxes, coefficients[rows], prototypes, size)
+            return Instances(size, Boxes(boxes), classes, scores=scores, masks=masks)
+
+        return run
+
+    def example_targets(
+        self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
+    ) -> dict[str, np.ndarray]:
+        """Return the boxes of detection, each filled by its mask."""
+        targets = super().example_targets(head, levels, size, batch)
+        cells = -(-size[0] // STRIDE), -(-size[1] // STRIDE)
+        masks = np.zeros((*targets["classes"].shape, *cells), np.uint8)
+        for place in np.argwhere(targets["classes"] >= 0):
+            x1, y1, x2, y2 = np.round(targets["boxes"][tuple(place)] / STRIDE).astype(int)
+            masks[tuple(place)][y1:y2, x1:x2] = 1
+        return targets | {"masks": masks}
+
+    def empty_targets(self, head: Any, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return padding alone."""
+        return super().empty_targets(head, targets) | {"masks": np.zeros_like(targets["masks"])}
+
+    def match(
+        self, targets: Mapping[str, np.ndarray], decoded: Mapping[str, np.ndarray], image: int
+    ) -> Match:
+        """Compare the box with the highest score, and its mask, with those of the image."""
+        found = super().match(targets, decoded, image)
+        if not (found.learned and found.correct):
+            return found
+        row = int(decoded["scores"][image].max(axis=-1).argmax())
+        cells = decoded["prototypes"][image]
+        size = STRIDE * cells.shape[0], STRIDE * cells.shape[1]
+        wanted = targets["masks"][image, 0].astype(bool).repeat(STRIDE, 0).repeat(STRIDE, 1)
+        got = masks_of(
+            decoded["boxes"][image, row][None],
+            decoded["coefficients"][image, row][None],
+            cells,
+            size,
+        ).bitmaps()[0]
+        overlap = (wanted & got).sum() / max((wanted | got).sum(), 1)
+        return Match(
+            learned=True,
+            correct=bool(overlap >= 0.5),
+            expected=f"a mask of {wanted.sum()} pixels",
+            got=f"a mask of {got.sum()} pixels (IoU {overlap:.2f})",
+            advice="one formula of coefficients and prototypes in loss and decoding",
+        )
