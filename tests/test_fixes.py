@@ -39,6 +39,9 @@ TESTED_BY = {
     "head.with_fields(levels=tuple((lv for lv in wanted if lv not in missing)))": (
         "tests/models/test_multi_head.py"
     ),
+    "self.with_fields(levels=tuple((lv for lv in offered if stride_of(lv) >= STRIDE)))": (
+        "tests/heads/test_prototype_masks.py"
+    ),
     "next(iter(missing.values()))": "tests/tasks/test_custom_tasks.py",
     "self._fix": "tests/config/test_value.py",
     "tool.fix": "tests/data/test_other_tools.py",

@@ -6,12 +6,12 @@ import pytest
 import torch
 from keras import ops as k
 from tests.shared import for_one_step
+from visiongarden.training.trainer import Trainer
 
 import visiongarden as vg
 from visiongarden.errors import ContractError, UserError
 from visiongarden.losses import quotients
 from visiongarden.postprocess import masks_of
-from visiongarden.training.trainer import Trainer
 from visiongarden.types import FeatureSpec, HeadContext, LevelSpec
 
 SIZE = (64, 96)
@@ -163,7 +163,8 @@ def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
 
 
 def test_levels_finer_than_the_masks_are_an_error():
-    with pytest.raises(ContractError, match="p2 or coarser"):
-        vg.heads.AnchorFreeMasks(num_classes=2).check(
-            FeatureSpec({"p1": LevelSpec(8, 2), "p3": LevelSpec(8, 8)}), "decoder"
-        )
+    offered = FeatureSpec({"p1": LevelSpec(8, 2), "p3": LevelSpec(8, 8)})
+    with pytest.raises(ContractError, match="p2 or coarser") as error:
+        vg.heads.AnchorFreeMasks(num_classes=2).check(offered, "decoder")
+    head = eval(error.value.fix, {"AnchorFreeMasks": vg.heads.AnchorFreeMasks})
+    head.check(FeatureSpec({level: offered[level] for level in head.levels}), "decoder")

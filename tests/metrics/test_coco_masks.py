@@ -92,10 +92,10 @@ def by_pycocotools(rows):
 def add(metric, row):
     real, classes, crowd, every, guesses, scores = row
     masks = Masks.from_bitmaps(real)
-    truth = sample(masks.boxes(), classes, size=SIZE, crowd=crowd, masks=masks)
+    ground_truth = sample(masks.boxes(), classes, size=SIZE, crowd=crowd, masks=masks)
     found = Masks.from_bitmaps(every)
     detections = Instances(SIZE, Boxes(found.boxes()), guesses, scores=scores, masks=found)
-    metric.update_state([truth], [detections])
+    metric.update_state([ground_truth], [detections])
 
 
 @pytest.mark.parametrize("seed", range(5))

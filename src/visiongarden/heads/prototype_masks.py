@@ -36,7 +36,6 @@ from visiongarden.registry import register
 from visiongarden.samples.mask_field import STRIDE
 from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor, stride_of
 
-
 if TYPE_CHECKING:
     _Mixin = Head
 else:

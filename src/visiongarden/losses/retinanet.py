@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat
@@ -104,7 +104,7 @@ class RetinaNetLoss(DetectionLoss):
         wanted: Tensor,
         deltas: Tensor,
         decoded: Tensor,
-        placed: tuple[Tensor, Tensor, tuple[float, ...]],
+        placed: tuple[Any, Any, tuple[float, ...]],
     ) -> Tensor:
         """Return the loss of each box as if it were a positive, (batch, n)."""
         if self.box_loss is not None:

@@ -62,8 +62,10 @@ def _merged(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, A
     found = dict(default)
     for name, value in given.items():
         own = default.get(name)
-        inside = isinstance(value, Mapping) and "type" not in value and isinstance(own, Mapping)
-        found[name] = _merged(own, value) if inside and "type" in own else value
+        is_own = isinstance(own, Mapping) and "type" in own
+        if is_own and isinstance(value, Mapping) and "type" not in value:
+            value = _merged(dict(own or {}), value)
+        found[name] = value
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -80,10 +80,10 @@ class DetectionTask(Task):
 
     name = "detection"
     model = Detector
-    needs = ("boxes",)
-    outputs = ("boxes", "scores")
+    needs: ClassVar[tuple[str, ...]] = ("boxes",)
+    outputs: ClassVar[tuple[str, ...]] = ("boxes", "scores")
     monitor = "AP"
-    shown = ("AP", "AP50")
+    shown: ClassVar[tuple[str, ...]] = ("AP", "AP50")
     title = "COCO metrics"
     score: Share = 0.25
 

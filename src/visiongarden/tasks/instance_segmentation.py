@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backbones import CSPDarknet
-from visiongarden.data.targets import object_targets
+from visiongarden.data.targets import canvas_of, object_targets
 from visiongarden.decoders import PathAggregation
 from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFreeMasks
@@ -20,8 +20,12 @@ from visiongarden.samples import Boxes, Instances, Masks, Sample
 from visiongarden.samples.mask_field import STRIDE
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask, with_upright_boxes
 from visiongarden.tasks.matching import Match
+from visiongarden.tasks.parity import Parity, max_difference
 from visiongarden.tasks.task import Defaults, model_fields, target
 from visiongarden.types import ClassMap, ImageSize
+
+_COMPARED = 20
+"""Boxes of each image whose masks are compared in an exported file."""
 
 
 @register
@@ -56,15 +60,15 @@ class InstanceSegmentationTask(DetectionTask):
         sample = with_upright_boxes(sample)
         targets = object_targets(sample, capacity)
         found = sample.instances
-        size = found.size if sample.image is None else sample.image.shape[:2]
-        masks = Masks.empty(size) if found.masks is None else found.masks
-        if len(found) and not masks.present().all():
-            row = int(np.argmin(masks.present())) if len(masks) else 0
+        has_mask = np.zeros(len(found), bool) if found.masks is None else found.masks.present()
+        if not has_mask.all():
             raise UserError(
-                f"object {row} of {sample.info.source} has no mask",
+                f"object {int(has_mask.argmin())} of {sample.info.source} has no mask",
                 rule="a mask for each object",
                 fix="annotate it, or mark it as a crowd",
             )
+        size = canvas_of(sample)
+        masks = Masks.empty(size) if found.masks is None else found.masks
         return targets | masks.to_targets(capacity, size)
 
     def metrics(self, class_map: ClassMap) -> list[Metric]:
@@ -102,6 +106,19 @@ class InstanceSegmentationTask(DetectionTask):
             return Instances(size, Boxes(boxes), classes, scores=scores, masks=masks)
 
         return run
+
+    def difference(
+        self,
+        expected: Mapping[str, np.ndarray],
+        actual: Mapping[str, np.ndarray],
+        needs_nms: bool = True,
+        nms: Any = None,
+    ) -> Parity:
+        """Compare the detections as `DetectionTask` does, and the masks of the best boxes."""
+        found = super().difference(expected, actual, needs_nms, nms)
+        best = np.argsort(-expected["scores"].max(axis=-1), axis=-1, kind="stable")[:, :_COMPARED]
+        one, other = (_probabilities(each, best) for each in (expected, actual))
+        return replace(found, masks=max_difference(one, other))
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
@@ -144,3 +161,11 @@ class InstanceSegmentationTask(DetectionTask):
             got=f"a mask of {got.sum()} pixels (IoU {overlap:.2f})",
             advice="one formula of coefficients and prototypes in loss and decoding",
         )
+
+
+def _probabilities(decoded: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return the masks of some predictions of each image, (batch, k, H, W), from 0 to 1."""
+    coefficients = np.take_along_axis(decoded["coefficients"], rows[..., None], axis=1)
+    logits = np.einsum("bkp,bhwp->bkhw", coefficients, decoded["prototypes"])
+    # The tangent form does not overflow.
+    return np.asarray((1 + np.tanh(logits / 2)) / 2)

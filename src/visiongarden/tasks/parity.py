@@ -34,6 +34,8 @@ class Parity(Preformatted):
         what: What `found` counts.
         boxes: Largest difference of a box coordinate before suppression, in pixels; None without
             boxes.
+        masks: Largest difference of a pixel's probability in a mask, for the twenty best boxes of
+            each image; None without masks.
     """
 
     scores: float
@@ -42,19 +44,27 @@ class Parity(Preformatted):
     differing: int
     what: str = "detections"
     boxes: float | None = None
+    masks: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Convert the differences to a JSON-serializable dict."""
-        return asdict(self) | {"boxes": self.boxes or 0.0, "agrees": self.agrees}
+        found = asdict(self) | {"boxes": self.boxes or 0.0, "agrees": self.agrees}
+        if self.masks is None:
+            del found["masks"]
+        return found
 
     @property
     def agrees(self) -> bool:
         """Whether both are equal up to rounding."""
-        return (self.boxes or 0.0) <= MAX_PIXELS and self.scores <= MAX_SCORE and not self.differing
+        probabilities = max(self.scores, self.masks or 0.0)
+        return (
+            (self.boxes or 0.0) <= MAX_PIXELS and probabilities <= MAX_SCORE and not self.differing
+        )
 
     def __str__(self) -> str:
         verdict = "agrees" if self.agrees else "DISAGREES"
         boxes = "" if self.boxes is None else f"boxes within {self.boxes:.2g} px, "
+        boxes += "" if self.masks is None else f"masks within {self.masks:.2g}, "
         compared = "values" if self.what == "values" else "scores"
         return (
             f"{verdict}: {self.found:,} {self.what} on {self.images} images, "

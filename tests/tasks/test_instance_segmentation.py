@@ -1,0 +1,92 @@
+"""Instance segmentation: targets, results in the original image, parity, data without masks."""
+
+import numpy as np
+import pytest
+from tests.make_samples import sample
+
+import visiongarden as vg
+from visiongarden.errors import UserError
+from visiongarden.samples import Instances, Masks
+from visiongarden.tasks import InstanceSegmentationTask
+from visiongarden.types import Placement
+
+TASK = InstanceSegmentationTask()
+SIZE = (64, 96)
+
+
+def squares(*boxes):
+    found = np.zeros((len(boxes), *SIZE), bool)
+    for canvas, (x1, y1, x2, y2) in zip(found, boxes, strict=True):
+        canvas[y1:y2, x1:x2] = True
+    return Masks.from_bitmaps(found)
+
+
+def test_targets_are_those_of_detection_and_masks_of_a_quarter_of_the_size():
+    masks = squares((8, 16, 40, 48), (50, 0, 96, 30))
+    given = sample(masks.boxes(), [1, 0], size=SIZE, masks=masks)
+    targets = TASK.to_targets(given, capacity=3)
+    assert targets["classes"].tolist() == [1, 0, -1]
+    assert targets["masks"].shape == (3, 16, 24)
+    wanted = np.zeros((16, 24), np.uint8)
+    wanted[4:12, 2:10] = 1
+    assert np.array_equal(targets["masks"][0], wanted)
+    assert not targets["masks"][2].any()
+
+
+def test_an_object_without_a_mask_is_an_error():
+    boxes = np.array([[8, 16, 40, 48]], np.float32)
+    with pytest.raises(UserError, match=r"object 0 of .* has no mask"):
+        TASK.to_targets(sample(boxes, [0], size=SIZE), capacity=2)
+    polygons = Masks.from_polygons([[[1, 1, 9, 1, 9, 9]], []], SIZE)
+    two = np.concatenate([boxes, boxes])
+    with pytest.raises(UserError, match=r"object 1 of .* has no mask"):
+        TASK.to_targets(sample(two, [0, 0], size=SIZE, masks=polygons), capacity=2)
+
+
+def test_data_without_masks_are_refused_before_training():
+    with pytest.raises(UserError, match="has no masks, which instance_segmentation needs"):
+        TASK.check_fields(frozenset({"boxes"}), "my_images")
+
+
+def decoded(seed=0):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 40, (2, 30, 2))
+    return {
+        "boxes": np.concatenate([low, low + rng.uniform(8, 24, (2, 30, 2))], -1).astype("f4"),
+        "scores": rng.uniform(0, 1, (2, 30, 2)).astype("f4"),
+        "coefficients": np.tanh(rng.normal(size=(2, 30, 4))).astype("f4"),
+        "prototypes": np.abs(rng.normal(size=(2, 16, 24, 4))).astype("f4"),
+    }
+
+
+def test_results_are_moved_to_the_original_image_with_their_masks():
+    head = vg.heads.AnchorFreeMasks(num_classes=2)
+    model = type("Model", (), {"parts": type("Parts", (), {"head": head})})
+    row = {name: array[0] for name, array in decoded().items()}
+    found = TASK.postprocess(model, 0.5)(**row)
+    assert found.size == SIZE
+    large = TASK.to_original(found, Placement((0.5, 0.5), (0.0, 0.0)), (128, 192))
+    assert isinstance(large, Instances)
+    assert large.masks.size == (128, 192)
+    doubled = found.masks.bitmaps().repeat(2, axis=1).repeat(2, axis=2)
+    assert np.array_equal(large.masks.bitmaps(), doubled)
+
+
+def test_parity_compares_the_masks():
+    one = decoded()
+    assert TASK.difference(one, one).agrees
+    other = {name: array.copy() for name, array in one.items()}
+    other["prototypes"] = other["prototypes"][..., [1, 0, 2, 3]]
+    found = TASK.difference(one, other)
+    assert not found.agrees
+    assert found.boxes == 0
+    assert found.masks > 0.1
+    assert "masks within" in str(found)
+
+
+def test_ground_truth_of_a_batch_has_the_masks_of_the_targets():
+    masks = squares((8, 16, 40, 48))
+    targets = TASK.to_targets(sample(masks.boxes(), [1], size=SIZE, masks=masks), 2)
+    batch = {name: array[None] for name, array in targets.items()}
+    found = TASK.ground_truth_of(batch, 0, SIZE, 0)
+    assert np.array_equal(found.instances.masks.bitmaps(), masks.bitmaps())
