@@ -1,5 +1,6 @@
 """Components with one bug each, and the check that finds it."""
 
+import json
 from typing import ClassVar
 
 import keras
@@ -8,6 +9,7 @@ from keras import ops
 
 import visiongarden as vg
 from visiongarden.assigners import Assigner, TaskAligned
+from visiongarden.errors import ModelFileError
 from visiongarden.losses import BoxLoss, ClassificationLoss, Loss, RegionLoss, ScoreLoss
 from visiongarden.metrics import TopKAccuracy
 from visiongarden.postprocess import SoftmaxDecoding
@@ -374,6 +376,62 @@ class Silent(Whole):
 
     def lines(self, sample, lost):
         return super().lines(sample, [])[:1]
+
+
+# Exporters, which keep the model in memory instead of writing it.
+class Memory(vg.exporters.Exporter):
+    format: ClassVar = "memory"
+    suffix: ClassVar = ".memory"
+    graphs: ClassVar = []
+
+    def export(self, model, path, signature, data=None):
+        self.graphs.append(vg.exporters.with_decoding(model, signature.image_size))
+        path.write_text(json.dumps([len(self.graphs) - 1, signature.to_dict()]))
+
+    def load(self, path):
+        try:
+            number, fields = json.loads(path.read_text())
+        except ValueError as error:
+            raise ModelFileError(f"{path} is not valid") from error
+        signature = vg.exporters.Signature.from_dict(fields)
+        return vg.exporters.ExportedModel(signature, lambda x: self.run(self.graphs[number], x))
+
+    def run(self, graph, images):
+        return {n: np.asarray(v) for n, v in graph.predict_on_batch(images).items()}
+
+
+@finds("declared")
+class NoSuffix(vg.exporters.Exporter):
+    format: ClassVar = "nosuffix"
+    suffix: ClassVar = "nosuffix"
+
+
+@finds("exports")
+class OtherPredictions(Memory):
+    format, suffix = "other", ".other"
+
+    def run(self, graph, images):
+        return {n: v + 0.1 for n, v in super().run(graph, images).items()}
+
+
+@finds("batches")
+class MixesTheBatch(Memory):
+    format, suffix = "mixes", ".mixes"
+
+    def run(self, graph, images):
+        found = super().run(graph, images)
+        # The parity check has two images.
+        return {n: v[::-1] if len(v) == 3 else v for n, v in found.items()}
+
+
+@finds("invalid_files")
+class OpensAnything(Memory):
+    format, suffix = "anything", ".anything"
+
+    def load(self, path):
+        number, fields = json.loads(path.read_text())
+        signature = vg.exporters.Signature.from_dict(fields)
+        return vg.exporters.ExportedModel(signature, lambda x: self.run(self.graphs[number], x))
 
 
 # Tasks.

@@ -163,6 +163,13 @@ KINDS: dict[str, Kind] = {
             "Writer",
         ),
         _typed(
+            "exporter",
+            "model -> file of another runtime",
+            "exporters",
+            "`format`, `suffix`, `export`, `load`",
+            "Exporter",
+        ),
+        _typed(
             "task",
             "targets, results, metrics and drawing of one kind of problem",
             "tasks",

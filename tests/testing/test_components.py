@@ -86,7 +86,7 @@ def test_a_module_contains_components_of_every_kind():
     found = discover("tests.zoo_of_wrong_components")
     kinds = {kind_of(value) for value in found}
     assert kinds >= {
-        "loss", "assigner", "decoding", "reader", "writer", "task", "optimizer",
+        "loss", "assigner", "decoding", "reader", "writer", "exporter", "task", "optimizer",
         "schedule", "callback", "initializer", "activation",
     }  # fmt: skip
 

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
 
+from visiongarden.plugins import imported_by_name
+
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
 _writing: ContextVar[bool] = ContextVar("writing", default=False)
 
@@ -15,7 +17,9 @@ def reading_files() -> Iterator[None]:
     """Keep values that only training needs although their class is unknown, see `Unknown`."""
     token = _reading.set(True)
     try:
-        yield
+        # What a file names is never imported, also where the user gave the name of the file.
+        with imported_by_name(allowed=False):
+            yield
     finally:
         _reading.reset(token)
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from visiongarden import registry
+from visiongarden import plugins, registry
 from visiongarden.config import Typed
 from visiongarden.errors import ConfigError, UserError, option
 from visiongarden.exporters.exported import ExportedModel
@@ -105,7 +105,8 @@ class Exporter(Typed):
         if name in formats:
             found: type[Self] = formats[name]
             return found
-        if name in cls.kinds() or ">" in name or ":" in name:
+        known = name in cls.kinds() or bool(plugins.providing("exporter", name))
+        if known or ">" in name or ":" in name:
             return super().find(name)
         close = difflib.get_close_matches(name[:80], formats, n=1, cutoff=0) or sorted(formats)
         raise ConfigError(

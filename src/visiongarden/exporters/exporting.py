@@ -19,6 +19,7 @@ from visiongarden.exporters.signature import Signature
 from visiongarden.markup import Preformatted
 from visiongarden.models import as_model
 from visiongarden.models.kinds import MadeOfParts, preprocessing_of
+from visiongarden.plugins import imported_by_name
 from visiongarden.postprocess import Nms
 from visiongarden.storage import atomic_path
 from visiongarden.types import ImageSize
@@ -128,7 +129,8 @@ def export(
 def _exporter(format: Any) -> Exporter:
     if isinstance(format, Exporter):
         return format
-    return Exporter.from_dict({"type": format} if isinstance(format, str) else format)
+    with imported_by_name():
+        return Exporter.from_dict({"type": format} if isinstance(format, str) else format)
 
 
 def _checked(path: str | Path, suffix: str) -> Path:

@@ -14,6 +14,7 @@ from visiongarden.kinds import KINDS
 from visiongarden.testing.checks import (
     assigners,
     decodings,
+    exporters,
     keras_objects,
     loss_values,
     metrics,
@@ -56,6 +57,7 @@ _CHECKERS: dict[str, _Of] = {
     "transform": _Of(_transform, transforms.CHECKS, transforms.NEEDS),
     "reader": _Of(readers.ReaderSubject, readers.CHECKS, ("splits", "reads")),
     "writer": _Of(writers.WriterSubject, writers.CHECKS, ("declared", "writes")),
+    "exporter": _Of(exporters.ExporterSubject, exporters.CHECKS, ("declared", "exports")),
     "task": _Of(tasks.TaskSubject, tasks.CHECKS, ("members",)),
     "metric": _Of(metrics.MetricSubject, metrics.CHECKS, ("methods", "runs")),
 } | {kind: _Of(_keras(kind), checks) for kind, checks in keras_objects.CHECKS.items()}
