@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import typer
@@ -19,8 +20,11 @@ from visiongarden import registry
 from visiongarden.cli.entry import app, main
 from visiongarden.config import load_yaml
 from visiongarden.errors import DataError
+from visiongarden.kinds import KINDS
 from visiongarden.recipes import Recipe
 from visiongarden.scenes import make_scenes
+from visiongarden.testing import check_component, discover
+from visiongarden.testing.component_checking import kind_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -189,6 +193,61 @@ def test_the_page_about_transforms_names_all():
     for code in ("my_project/fog.py", "my_project/squeeze.py"):
         lines = [line for line in block("transforms.md", code).splitlines() if line.strip()]
         assert len(lines) <= 16  # 15 and the name of the file
+
+
+@pytest.fixture
+def extensions(tmp_path, monkeypatch):
+    """The modules of the page about extending, by kind."""
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    objects = keras.saving.get_custom_objects()
+    before = dict(objects)
+    (tmp_path / "my_project").mkdir()
+    for _, text in blocks("extend.md"):
+        if named := re.match(r"# (my_project/\w+\.py)\n", text):
+            (tmp_path / named[1]).write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = [path.stem for path in (tmp_path / "my_project").glob("*.py")]
+    yield {name: importlib.import_module(f"my_project.{name}") for name in names}
+    objects.clear()
+    objects.update(before)
+    for name in [name for name in sys.modules if name.split(".")[0] == "my_project"]:
+        del sys.modules[name]
+
+
+AS_LAYERS = ("layer", "block", "backbone", "decoder", "head")
+
+
+def test_the_page_about_extending_has_a_valid_example_of_each_kind(extensions):
+    assert set(extensions) == set(KINDS)
+    for kind, module in extensions.items():
+        assert len(block("extend.md", f"# my_project/{kind}.py").splitlines()) <= 32
+        found = [value for value in discover(module.__name__) if kind_of(value) == kind]
+        assert len(found) == 1, kind
+        if kind not in (*AS_LAYERS, "exporter"):
+            report = check_component(found[0])
+            assert report.ok, report
+            assert not report.warnings, report
+
+
+@pytest.mark.slow
+def test_the_other_examples_of_the_page_about_extending_are_valid(extensions):
+    for kind in (*AS_LAYERS, "exporter"):
+        report = vg.check(f"my_project.{kind}", backends=())
+        assert report.ok, report
+
+
+def test_the_page_about_extending_has_the_table_of_kinds():
+    text = (DOCS / "extend.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+) \| `(vg\.\w+)` \|", text, re.MULTILINE
+    )
+    found = {row[0]: row[1:] for row in rows}
+    assert list(found) == list(KINDS)
+    for name, (summary, bases, members, home) in found.items():
+        kind = KINDS[name]
+        assert (summary, members) == (kind.summary, kind.members)
+        assert bases == ", ".join(f"`{base}`" for base in kind.base_names)
+        assert home == kind.home.replace("visiongarden", "vg")
 
 
 @pytest.mark.slow
