@@ -704,6 +704,7 @@ class HeadResults(Prediction):
 
     Attributes:
         results: result of each head, by the head's name.
+        class_maps: class maps of heads with other classes than `class_map`, by their name.
         class_map: names of the classes, or None.
         image: the image, which notebooks show; it is not written to files.
 
@@ -714,6 +715,7 @@ class HeadResults(Prediction):
     """
 
     results: dict[str, Any]
+    class_maps: dict[str, ClassMap] = field(default_factory=dict)
 
     def __getitem__(self, head: str) -> Any:
         """Return the result of a head.
@@ -738,10 +740,12 @@ class HeadResults(Prediction):
     def replace(self, **fields: Any) -> Self:
         """Return the results with other values of some attributes, those of each head included."""
         shared = {n: value for n, value in fields.items() if n in ("class_map", "image")}
-        results = {
-            name: result.replace(**shared) if isinstance(result, Result) else result
-            for name, result in fields.pop("results", self.results).items()
-        }
+        results = {}
+        for name, result in fields.pop("results", self.results).items():
+            own = shared
+            if name in self.class_maps and "class_map" in shared:
+                own = shared | {"class_map": self.class_maps[name]}
+            results[name] = result.replace(**own) if isinstance(result, Result) else result
         return replace(self, results=results, **fields)
 
     def _repr_html_(self) -> str:

@@ -96,7 +96,16 @@ def test_metrics_equal_those_of_scikit_learn():
     metric.reset_state()
     assert np.isnan(metric.result()["R2"])
     metric.update_state([sample(1, 2)] * 2, [Values(np.array([1.5, 2.0]), MAP)] * 2)
-    assert np.isnan(metric.per_class()["light"]["R2"])  # all are equal
+    # All are equal: 0 for errors, 1 for exact predictions.
+    for name, t, f in (("light", [1, 1], [1.5, 1.5]), ("slope", [2, 2], [2.0, 2.0])):
+        assert metric.per_class()[name]["R2"] == r2_score(t, f)
+    evaluation = vg.evaluation.EvaluationResult(metric.result(), metric.per_class(), 2)
+    (section,) = find("regression").report(evaluation)
+    assert section.rows == (("light", "0.5"),)
+    assert "the value is the same for all images" in section.title
+    metric.reset_state()
+    metric.update_state([sample(1, 2)], [Values(np.array([1.5, 2.0]), MAP)])
+    assert np.isnan(metric.per_class()["light"]["R2"])  # one image
     with pytest.raises(UserError, match="has no weights"):
         metric.update_state([], [], sample_weight=[1])
     with pytest.raises(UserError, match="one value for each of light, slope"):
@@ -246,3 +255,25 @@ def test_check_proves_loss_and_decoding():
     report = vg.check(head())
     assert report.ok, str(report)
     assert "decode to themselves" in report["loss_decode"].evidence
+
+
+@pytest.mark.parametrize("pool", ["average", "max", "flatten"])
+def test_pooling_of_the_head(pool):
+    """Means and maxima do not depend on the positions of features; flattened ones do."""
+    fields = {"names": ("x",), "units": ("",), "means": (0.0,), "scales": (1.0,)}
+    head = vg.heads.Regression(**fields, pool=pool)
+    model = head.as_model(vg.types.FeatureSpec({"p5": vg.types.LevelSpec(3, 32)}), (64, 96))
+    features = np.random.default_rng(0).normal(size=(1, 2, 3, 3)).astype(np.float32)
+    one, other = (
+        np.asarray(model({"p5": maps})["p5"]["values"]) for maps in (features, features[:, ::-1])
+    )
+    assert np.allclose(one, other, atol=1e-6) == (pool != "flatten")
+    kernel = np.asarray(model.get_layer("out").kernel)
+    pooled = {
+        "average": features.mean((1, 2)), "max": features.max((1, 2)),
+        "flatten": features.reshape(1, -1),
+    }[pool]  # fmt: skip
+    np.testing.assert_allclose(one, pooled @ kernel, atol=1e-5)
+    if pool == "flatten":
+        with pytest.raises(UserError, match="fixed size"):
+            head.as_model(vg.types.FeatureSpec({"p5": vg.types.LevelSpec(3, 32)}), None)

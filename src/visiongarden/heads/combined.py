@@ -33,6 +33,8 @@ class CombinedHeads(Head):
     Attributes:
         heads: heads by name; each has its own task, loss and decoding.
         loss_weights: factor of each head's loss, by name; 1 by default.
+        class_maps: names of the classes of those heads whose classes are not those of the model's
+            class map.
 
     Example:
         >>> heads = vg.heads.CombinedHeads(
@@ -50,16 +52,20 @@ class CombinedHeads(Head):
     task: ClassVar[str] = "multi_head"
     heads: Annotated[dict[HeadName, Head], Field(min_length=1, max_length=100)]
     loss_weights: dict[HeadName, NonNegativeFloat] = Field(default_factory=dict)
+    class_maps: dict[HeadName, tuple[str, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        unknown = [name for name in self.loss_weights if name not in self.heads]
-        if unknown:
-            raise ConfigError(
-                f"loss_weights names {unknown[0]!r}, which is not a head",
-                rule="the names of the heads: " + ", ".join(self.heads),
-                fix=nearest(unknown[0], self.heads),
-            )
+        for field in ("loss_weights", "class_maps"):
+            unknown = [name for name in dict(self)[field] if name not in self.heads]
+            if unknown:
+                raise ConfigError(
+                    f"{field} names {unknown[0]!r}, which is not a head",
+                    rule="the names of the heads: " + ", ".join(self.heads),
+                    fix=nearest(unknown[0], self.heads),
+                )
+        for name, names in self.class_maps.items():
+            self._check_names(name, ClassMap(names))
         nested = [name for name, head in self.heads.items() if isinstance(head, CombinedHeads)]
         if nested:
             raise ConfigError(
@@ -84,6 +90,17 @@ class CombinedHeads(Head):
                 )
         return self
 
+    def _check_names(self, name: str, class_map: ClassMap) -> None:
+        head = self.heads[name]
+        if not isinstance(head, OfClasses):
+            raise ConfigError(
+                f"class_maps names the head {name!r}, which has no classes",
+                rule="heads with num_classes",
+                received=f"{head}",
+                fix=f"leave out {name!r}",
+            )
+        head.check_classes(class_map)
+
     def check(self, offered: FeatureSpec, giver: str) -> None:
         """Check each head against the offered levels.
 
@@ -103,8 +120,8 @@ class CombinedHeads(Head):
 
     def check_classes(self, class_map: ClassMap) -> None:
         """Refuse class names that do not fit the heads with classes."""
-        for head in self.heads.values():
-            if isinstance(head, OfClasses):
+        for name, head in self.heads.items():
+            if isinstance(head, OfClasses) and name not in self.class_maps:
                 head.check_classes(class_map)
 
     def chosen_loss(self) -> Loss:

@@ -1,25 +1,25 @@
-"""Regression head: values of an image from the mean of its feature map."""
+"""Regression head: values of an image from its pooled feature map."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import keras
 from pydantic import Field, PositiveFloat, model_validator
 
-from visiongarden.errors import ConfigError, ContractError
+from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss, RegressionLoss
 from visiongarden.parts import Head
 from visiongarden.postprocess import Decoding, ValueDecoding
 from visiongarden.registry import register
-from visiongarden.types import ClassMap, FeatureMaps, LabelMap, RawPredictions
+from visiongarden.types import ClassMap, FeatureMaps, LabelMap, RawPredictions, Tensor
 
 Names = Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)]
 
 
 @register
 class Regression(Head):
-    """Regression head: a dense layer on the mean of the coarsest feature map.
+    """Regression head: a dense layer on the pooled coarsest feature map.
 
     The layer predicts (value - mean) / scale, so that values of any unit have errors of a similar
     size in the loss, and an untrained model predicts the means.
@@ -29,6 +29,9 @@ class Regression(Head):
         units: unit of each value, "" for none.
         means: mean of each value.
         scales: standard deviation of each value.
+        pool: what the dense layer takes. "average" and "max" pool over all positions, so that the
+            values cannot depend on where something is, except for what the features encode;
+            "flatten" keeps the positions, for images of a fixed size.
         dropout: dropout rate before the dense layer.
         levels: the coarsest one is used; None accepts all levels of the decoder.
         loss: loss of the raw predictions; it reads `means` and `scales` from the head.
@@ -47,6 +50,7 @@ class Regression(Head):
     units: tuple[str, ...]
     means: tuple[float, ...]
     scales: tuple[PositiveFloat, ...]
+    pool: Literal["average", "max", "flatten"] = "average"
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     loss: Loss = RegressionLoss()
     decoding: Decoding = ValueDecoding()
@@ -87,7 +91,22 @@ class Regression(Head):
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the standardized values {level: {"values": (batch, names)}}."""
         level, x = list(features.items())[-1]
-        x = keras.layers.GlobalAveragePooling2D(name="mean")(x)
+        x = self._pooled(x)
         if self.dropout:
             x = keras.layers.Dropout(self.dropout, name="dropout")(x)
         return {level: {"values": keras.layers.Dense(len(self.names), name="out")(x)}}
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        if self.pool == "average":
+            return keras.layers.GlobalAveragePooling2D(name="mean")(x)
+        if self.pool == "max":
+            return keras.layers.GlobalMaxPooling2D(name="max")(x)
+        height, width = x.shape[1:3]
+        if height is None or width is None:
+            raise UserError(
+                "the head Regression with pool='flatten' needs images of a fixed size",
+                rule="image_size of the model, or pool='average' or 'max'",
+                received="images of any size",
+                fix="image_size=(224, 224)",
+            )
+        return keras.layers.Flatten(name="flatten")(x)

@@ -22,8 +22,9 @@ class RegressionErrors:
     the number of images whose value is known. Unknown values, NaN, are not counted.
 
     `result` returns "R2", the mean over the values, which have different units; with one value also
-    its "MAE", "RMSE" and "bias". R2 is 1 for a perfect prediction and 0 for that of the mean; it
-    is NaN if a value is known for fewer than two images, or is the same for all of them.
+    its "MAE", "RMSE" and "bias". R2 is 1 for a perfect prediction and 0 for that of the mean. Of a
+    value that is the same for all images, it is 1 if each prediction is exact, else 0, as
+    scikit-learn defines it; it is NaN if a value is known for fewer than two images.
 
     Args:
         class_map: Names of the values.
@@ -108,12 +109,19 @@ def _errors(true: np.ndarray, found: np.ndarray) -> dict[str, float]:
     if not count:
         return dict.fromkeys(("MAE", "RMSE", "bias", "R2"), float("nan")) | {"images": 0}
     error = found - true
-    spread = float(((true - true.mean()) ** 2).sum())
     return {
         "MAE": float(np.abs(error).mean()),
         "RMSE": float(np.sqrt((error**2).mean())),
         "bias": float(error.mean()),
-        # A constant ground truth has rounding errors of its mean, but no spread.
-        "R2": 1 - float((error**2).sum()) / spread if np.ptp(true) > 0 else float("nan"),
+        "R2": _r2(true, error),
         "images": count,
     }
+
+
+def _r2(true: np.ndarray, error: np.ndarray) -> float:
+    if len(true) < 2:
+        return float("nan")
+    # Not by the variance: that of a constant ground truth has rounding errors of its mean.
+    if not np.ptp(true) > 0:
+        return 0.0 if error.any() else 1.0
+    return 1 - float((error**2).sum()) / float(((true - true.mean()) ** 2).sum())

@@ -25,10 +25,13 @@ class MultiHead(Joined):
     Args:
         backbone: Part that turns an image into feature maps.
         decoder: Part that turns feature maps into feature maps.
-        heads: Heads by name. A name consists of letters, digits and underscores.
+        heads: Heads by name, or a `CombinedHeads`. A name consists of letters, digits and
+            underscores.
         loss_weights: Factor of each head's loss, by name; 1 by default.
         image_size: (height, width) in pixels, or one number for both; None leaves the size open.
-        class_map: Class map of the heads with classes, or a sequence of class names.
+        class_map: Class map of the heads with classes, or a sequence of class names; or one for
+            each head by its name. `model.class_map` is then that of the first head with classes,
+            and `model.parts.head.class_maps` has the others.
         dtype: Keras dtype policy of every layer; None uses the global policy.
         **kwargs: `fused`, `name`, `preprocessing` and `resize` of the model, see `Detector`.
 
@@ -58,19 +61,35 @@ class MultiHead(Joined):
         self,
         backbone: Backbone,
         decoder: Decoder,
-        heads: Mapping[str, Head],
+        heads: Mapping[str, Head] | CombinedHeads,
         loss_weights: Mapping[str, float] | None = None,
         image_size: ImageSize | int | None = None,
-        class_map: ClassMap | Sequence[str] | None = None,
+        class_map: ClassMap | Sequence[str] | Mapping[str, Any] | None = None,
         dtype: str | None = None,
         **kwargs: Any,
     ) -> None:
-        head = CombinedHeads(heads=dict(heads), loss_weights=dict(loss_weights or {}))
+        if isinstance(heads, CombinedHeads):
+            head = heads
+        else:
+            head = CombinedHeads(heads=dict(heads), loss_weights=dict(loss_weights or {}))
+        if isinstance(class_map, Mapping):
+            class_map, head = _divided(class_map, head)
         super().__init__(backbone, decoder, head, image_size, class_map, dtype, **kwargs)
 
     @classmethod
     def head_arguments(cls, head: Head) -> dict[str, Any]:
-        """Return the arguments `heads` and `loss_weights` for a combined head."""
-        if not isinstance(head, CombinedHeads):
-            return super().head_arguments(head)
-        return {"heads": head.heads, "loss_weights": head.loss_weights}
+        """Return the argument `heads` for a combined head."""
+        return {"heads": head} if isinstance(head, CombinedHeads) else super().head_arguments(head)
+
+
+def _divided(
+    class_maps: Mapping[str, Any], head: CombinedHeads
+) -> tuple[ClassMap | None, CombinedHeads]:
+    """Return the class map of the first head with classes, and the heads with the others."""
+    listed = {
+        name: each if isinstance(each, ClassMap) else ClassMap(tuple(each))
+        for name, each in class_maps.items()
+    }
+    first = next((listed[name] for name in head.heads if name in listed), None)
+    others = {name: each.names for name, each in listed.items() if each != first}
+    return first, head.replace(class_maps=others)

@@ -139,7 +139,7 @@ def train(
             recipe, train_set, val_set, of_weights=start.preprocessing
         )
     model = recipe.build(
-        class_map=kind.class_map(train_set),
+        class_map=kind.model_class_map(train_set),
         dtype=recipe.training.precision,
         preprocessing=preprocessing,
     )

@@ -24,6 +24,7 @@ from visiongarden.tasks.prediction_files import PredictionFiles, counted
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
     WholeImageTask,
+    classes_of_labels,
     labels_and_scores,
     refuse_values,
     small_classifier,
@@ -105,6 +106,10 @@ class ClassificationTask(WholeImageTask):
         """
         super().check(dataset)
         refuse_values(dataset, "one class for each image")
+
+    def class_map(self, dataset: Any) -> ClassMap:
+        """Return the names of the labels."""
+        return classes_of_labels(dataset)
 
     def transforms(
         self, images: int | None = None, epochs: int | None = None

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from visiongarden.errors import UserError
 from visiongarden.losses.combined import own_targets
 from visiongarden.metrics import Metric
 from visiongarden.metrics.several import WithClasses
@@ -72,6 +73,7 @@ class MultiHeadTask(Task):
 
     Attributes:
         heads: Heads of the model, by name.
+        class_maps: Names of the classes of heads with other classes than the model's class map.
 
     Example:
         >>> heads = {"kind": vg.heads.Classification(num_classes=3)}
@@ -84,11 +86,12 @@ class MultiHeadTask(Task):
     title = "metrics of each head"
     data_fields: ClassVar[tuple[str, ...]] = ()
     heads: dict[str, Head] = Field(default_factory=dict)
+    class_maps: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
     @classmethod
     def of_head(cls, head: Any) -> Self:
         """Return the task of combined heads."""
-        return cls(heads=head.heads)
+        return cls(heads=head.heads, class_maps=head.class_maps)
 
     # Cached: `to_targets` asks for it with each sample.
     @cached_property
@@ -141,8 +144,47 @@ class MultiHeadTask(Task):
     def check(self, dataset: Any) -> None:
         """Refuse a dataset that lacks annotations of a head."""
         super().check(dataset)
-        for task in self.tasks.values():
+        for name, task in self.tasks.items():
             task.check(dataset)
+            if name in self.class_maps and len(dataset):
+                self._check_names(name, task.class_map(dataset), dataset)
+
+    def _check_names(self, head: str, class_map: ClassMap, dataset: Any) -> None:
+        if class_map.names != self.class_maps[head]:
+            raise UserError(
+                f"{dataset.root} has other classes than the head {head!r}",
+                rule=", ".join(self.class_maps[head]),
+                received=", ".join(class_map.names),
+                fix="data with these classes, in this order",
+            )
+
+    def class_map(self, dataset: Any) -> ClassMap:
+        """Return the class map of a dataset for the first head with the classes of the model."""
+        first = self._first_of_classes()
+        if first is None:
+            return super().class_map(dataset)
+        return self.tasks[first].class_map(dataset)
+
+    def model_class_map(self, dataset: Any) -> Any:
+        """Return the class map of a dataset for each head with classes, by the head's name."""
+        named = [name for name, head in self.heads.items() if isinstance(head, OfClasses)]
+        if not named:
+            return self.class_map(dataset)
+        return {name: self.tasks[name].class_map(dataset) for name in named}
+
+    def _first_of_classes(self) -> str | None:
+        return next(
+            (
+                name
+                for name, head in self.heads.items()
+                if isinstance(head, OfClasses) and name not in self.class_maps
+            ),
+            None,
+        )
+
+    def _class_map_of(self, name: str, class_map: ClassMap | None) -> ClassMap | None:
+        """Return the class map of a head with classes, given that of the model."""
+        return ClassMap(self.class_maps[name]) if name in self.class_maps else class_map
 
     def transforms(
         self, images: int | None = None, epochs: int | None = None
@@ -175,12 +217,12 @@ class MultiHeadTask(Task):
     def _classes(self, name: str, task: Task, class_map: ClassMap) -> ClassMap:
         """Return the names of the classes or values of one head."""
         head = self.heads[name]
-        return class_map if isinstance(head, OfClasses) else ClassMap(task.class_names(head))
+        own = self._class_map_of(name, class_map) or class_map
+        return own if isinstance(head, OfClasses) else ClassMap(task.class_names(head))
 
     def class_names(self, head: Any) -> tuple[str, ...]:
         """Return names for the classes of a head with classes, if there is one."""
-        of_classes = [n for n, each in self.heads.items() if isinstance(each, OfClasses)]
-        chosen = of_classes[0] if of_classes else next(iter(self.heads))
+        chosen = self._first_of_classes() or next(iter(self.heads))
         return self.tasks[chosen].class_names(self.heads[chosen])
 
     def report(self, evaluation: Any) -> tuple[Section, ...]:
@@ -237,22 +279,27 @@ class MultiHeadTask(Task):
         results = {}
         for name, task in self.tasks.items():
             result = found[name]
-            if isinstance(self.heads[name], OfClasses):
+            if isinstance(self.heads[name], OfClasses) and name not in self.class_maps:
                 result = task.renumbered(result, order, class_map)
             results[name] = result
-        return HeadResults(results)
+        return HeadResults(results, found.class_maps)
 
     def to_original(
         self, found: Mapping[str, Any], placement: Placement, size: ImageSize
     ) -> HeadResults:
         """Return the result of each head in pixels of the original image."""
-        tasks = self.tasks
-        return HeadResults({n: tasks[n].to_original(found[n], placement, size) for n in tasks})
+        results = {
+            name: task.to_original(found[name], placement, size)
+            for name, task in self.tasks.items()
+        }
+        class_maps = {name: ClassMap(names) for name, names in self.class_maps.items()}
+        # `replace` gives each of these heads its class map.
+        return HeadResults(results, class_maps).replace(class_map=None)
 
     def draw(self, image: np.ndarray, result: Any, class_map: ClassMap | None = None) -> np.ndarray:
         """Draw the result of each head, one after the other."""
         for name, task in self.tasks.items():
-            image = task.draw(image, result[name], class_map)
+            image = task.draw(image, result[name], self._class_map_of(name, class_map))
         return image
 
     def difference(

@@ -25,6 +25,7 @@ from visiongarden.tasks.prediction_files import counted
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
     WholeImageTask,
+    classes_of_labels,
     labels_and_scores,
     refuse_values,
     small_classifier,
@@ -98,6 +99,10 @@ class MultiLabelTask(WholeImageTask):
         """
         super().check(dataset)
         refuse_values(dataset, "labels 1, 0, or NaN for unknown, for each class")
+
+    def class_map(self, dataset: Any) -> ClassMap:
+        """Return the names of the labels."""
+        return classes_of_labels(dataset)
 
     def transforms(
         self, images: int | None = None, epochs: int | None = None

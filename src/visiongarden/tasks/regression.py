@@ -17,7 +17,7 @@ from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Parity, difference_of
 from visiongarden.tasks.prediction_files import PredictionFiles
-from visiongarden.tasks.task import Defaults, refuse_iou, refuse_score
+from visiongarden.tasks.task import Defaults, Section, refuse_iou, refuse_score
 from visiongarden.tasks.whole_images import WholeImageTask, small_classifier
 from visiongarden.transforms import HSV, Transform
 from visiongarden.types import ClassMap, ImageSize, LabelMap, Values
@@ -191,6 +191,16 @@ class RegressionTask(WholeImageTask):
     def metrics(self, class_map: ClassMap) -> list[Metric]:
         """Create the metric: R2, and errors of each value in its unit."""
         return [RegressionErrors(class_map)]
+
+    def report(self, evaluation: Any) -> tuple[Section, ...]:
+        """Name the values whose R2 is 0, which a constant ground truth makes it."""
+        rows = [
+            (name, f"{row['RMSE']:.4g}")
+            for name, row in evaluation.per_class.items()
+            if row["R2"] == 0 and row["RMSE"] > 0
+        ]
+        title = "R2 is 0: the value is the same for all images, or predicted like its mean"
+        return (Section(title, ("value", "RMSE"), tuple(rows)),) if rows else ()
 
     def arrays(
         self, y_true: Sequence[Sample], y_pred: Sequence[Values]

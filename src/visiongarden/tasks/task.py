@@ -213,6 +213,10 @@ class Task(Typed):
         found: ClassMap = dataset.class_map
         return found
 
+    def model_class_map(self, dataset: Any) -> Any:
+        """Return the argument `class_map` of a model for a dataset; by default `class_map`."""
+        return self.class_map(dataset)
+
     def class_names(self, head: Any) -> tuple[str, ...]:
         """Return names for the classes of a model without a class map.
 

@@ -14,7 +14,7 @@ from visiongarden.models import Classifier
 from visiongarden.parts import Head
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.task import Defaults, Task, model_fields, target
-from visiongarden.types import ImageSize, Placement
+from visiongarden.types import ClassMap, ImageSize, Placement
 
 
 class WholeImageTask(Task):
@@ -41,6 +41,14 @@ class WholeImageTask(Task):
         return found
 
 
+def classes_of_labels(dataset: Any) -> ClassMap:
+    """Return what the labels of whole images name: as the dataset states, else its classes."""
+    if dataset.label_map is None:
+        found: ClassMap = dataset.class_map
+        return found
+    return ClassMap(dataset.label_map.names)
+
+
 def small_classifier(head: Head, image_size: int = 224) -> Defaults:
     """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
 
@@ -63,6 +71,8 @@ def small_classifier(head: Head, image_size: int = 224) -> Defaults:
 def refuse_values(dataset: Any, rule: str) -> None:
     """Raise an error if the labels of a dataset are values of a regression.
 
+    Labels beside boxes may have names of their own, if they are 0 to 1 and have no unit.
+
     Args:
         dataset: Dataset with labels.
         rule: What the labels must be.
@@ -70,12 +80,19 @@ def refuse_values(dataset: Any, rule: str) -> None:
     Raises:
         UserError: They are values.
     """
-    if dataset.label_map is not None:
+    if dataset.label_map is not None and not _are_probabilities(dataset):
         raise UserError(
             f"the labels of {dataset.root} are values: {', '.join(dataset.label_map.names)}",
             rule=rule,
             fix=option("task", "regression"),
         )
+
+
+def _are_probabilities(dataset: Any) -> bool:
+    if "boxes" not in dataset.fields or any(dataset.label_map.units):
+        return False
+    labels = [dataset.annotated(index).labels for index in range(len(dataset))]
+    return all(x is None or not ((x < 0) | (x > 1)).any() for x in labels)
 
 
 def labels_and_scores(
