@@ -1,4 +1,4 @@
-"""ResNet: He et al. 2015 (arXiv 1512.03385), table 1; stride in the 3×3, as in PyTorch's."""
+"""ResNet: He et al. 2015 (arXiv 1512.03385), table 1."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class ResNet(Backbone):
     Attributes:
         depth: number of weight layers, as in the paper's table 1.
         width: factor on the channels of table 1.
+        stride_in: kernel size of the convolution of a bottleneck that has the stride: 3 as in
+            PyTorch's weights, or 1 as in the paper and in Keras's weights.
         levels: any of p2 to p5.
 
     Example:
@@ -41,6 +43,7 @@ class ResNet(Backbone):
 
     depth: Literal[18, 34, 50, 101, 152] = 50
     width: Multiplier = 1.0
+    stride_in: Literal[1, 3] = 3
 
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the column of table 1 of the paper that `depth` selects."""
@@ -58,6 +61,7 @@ class ResNet(Backbone):
                 repeats=repeats,
                 strides=1 if number == 2 else 2,
                 bottleneck=self.depth >= 50,
+                stride_in=self.stride_in,
                 name=f"stage{number}",
             )(x)
         return maps

@@ -97,6 +97,8 @@ class ResNetUnit(Composite):
         strides: 1, or 2 to halve height and width.
         bottleneck: 1×1, 3×3 and 1×1 convolutions instead of two 3×3.
         project: whether the shortcut is a projection.
+        stride_in: kernel size of the bottleneck's convolution that has the stride: 3, or 1 as in
+            the paper and in Keras's weights.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Example:
@@ -110,15 +112,17 @@ class ResNetUnit(Composite):
         strides: int = 1,
         bottleneck: bool = True,
         project: bool = False,
+        stride_in: int = 3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         norm: dict[str, Any] = {"momentum": 0.9, "epsilon": 1e-5}
+        first, second = (strides, 1) if stride_in == 1 else (1, strides)
         out = 4 * filters if bottleneck else filters
         if bottleneck:
             self.convs = [
-                ConvNormAct(filters, 1, activation="relu", **norm),
-                ConvNormAct(filters, 3, strides=strides, activation="relu", **norm),
+                ConvNormAct(filters, 1, strides=first, activation="relu", **norm),
+                ConvNormAct(filters, 3, strides=second, activation="relu", **norm),
                 ConvNormAct(out, 1, activation=None, **norm),
             ]
         else:
@@ -150,6 +154,7 @@ class ResNetStage(Composite):
         repeats: number of units.
         strides: stride of the first unit.
         bottleneck: whether the units are bottlenecks.
+        stride_in: kernel size of the convolution of a bottleneck that has the stride, 3 or 1.
         **kwargs: `name`, `dtype`, `trainable`.
 
     Example:
@@ -158,11 +163,17 @@ class ResNetStage(Composite):
     """
 
     def __init__(
-        self, filters: int, repeats: int, strides: int = 2, bottleneck: bool = True, **kwargs: Any
+        self,
+        filters: int,
+        repeats: int,
+        strides: int = 2,
+        bottleneck: bool = True,
+        stride_in: int = 3,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         project = bottleneck or strides > 1
-        first = ResNetUnit(filters, strides, bottleneck, project=project)
+        first = ResNetUnit(filters, strides, bottleneck, project, stride_in)
         self.units = [first, *(ResNetUnit(filters, 1, bottleneck) for _ in range(repeats - 1))]
 
     def call(self, x: Tensor) -> Tensor:

@@ -109,7 +109,9 @@ def _target(source: Source, target: Any, own: dict[str, Owned], names: dict[str,
     nested: dict[str, tuple[str, ...]] = {}
     if any(stored.position is not None for stored in source.weights):
         nested = by_layer_names(target)
-    return Target(own, nested, shifted(target, nested or _layers(own), _layers(names.values())))
+    ambiguous = shifted(target, nested or _layers(own), _layers(names.values()))
+    backbone = target.parts.backbone if isinstance(target, Joined) else None
+    return Target(own, nested, ambiguous, backbone)
 
 
 def _published_classes(rules: Rules | None) -> str:

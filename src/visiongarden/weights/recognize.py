@@ -73,16 +73,49 @@ def recognize(
         return Recognized(None, dict(names), resolve(weights, names, target, None))
     if rules != "auto":
         given = rules if isinstance(rules, Rules) else read_rules(rules)
+        _check_fields(given, target)
         return max(_by_prefix(weights, names, target, given), key=lambda each: each.score)
     plain = resolve(weights, names, target, None)
     best = Recognized(None, dict(names), plain, score=_score(plain, target))
     if best.score[0] == 1:
         return best
+    others = [known for known in published() if known.unsuited(target.backbone)]
     for known in published():
+        if not known.suits(target.backbone):
+            continue
         for found in _by_prefix(weights, names, target, known, automatic=True):
             if found.score > best.score:
                 best = found
+    if best.rules is None:
+        _check_others(weights, names, target, others, best)
     return best
+
+
+def _check_others(
+    weights: list[Stored],
+    names: Mapping[str, str],
+    target: Target,
+    others: Iterable[Rules],
+    best: Recognized,
+) -> None:
+    """Raise an error if only rules fit that need another field of the backbone."""
+    for known in others:
+        for found in _by_prefix(weights, names, target, known, automatic=True):
+            if found.score > best.score:
+                _check_fields(known, target)
+
+
+def _check_fields(rules: Rules, target: Target) -> None:
+    fields = rules.unsuited(target.backbone)
+    if fields:
+        backbone = target.backbone.replace(**fields)
+        raise UserError(
+            f"the backbone computes something else than that of {rules.source or rules.name}, "
+            "although their weights have the same shapes",
+            rule=", ".join(f"{name}={value!r}" for name, value in fields.items()),
+            received=f"{target.backbone}",
+            fix=f"{backbone}",
+        )
 
 
 def _by_prefix(
@@ -93,12 +126,15 @@ def _by_prefix(
     automatic: bool = False,
 ) -> Iterator[Recognized]:
     """Yield the result of rules for each start of the names that may have to be removed."""
+    # A backbone alone has the paths of a model without the first segment.
+    is_part = not any(path.startswith("backbone/") for path in target.own)
     for prefix in _prefixes(names.values()):
         changed = {}
         for stored in weights:
             name = names[stored.name]
             inner = name[len(prefix) :].lstrip("./") if _starts(name, prefix) else name
-            changed[stored.name] = rules.renamed(inner)
+            renamed = rules.renamed(inner)
+            changed[stored.name] = renamed.removeprefix("backbone/") if is_part else renamed
         # Names that no rule changes are those of another checkpoint, or of our own models.
         if automatic and all(changed[name] == names[name] for name in changed):
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from visiongarden.errors import UserError
 from visiongarden.weights.folding import folded
@@ -22,11 +23,13 @@ class Target:
         own: Weights by path.
         nested: Paths of the weights of each layer, in order, by the names of nested layers.
         ambiguous: Paths of layers whose automatic names may denote other layers in the source.
+        backbone: The backbone as a part, if the target is made of parts.
     """
 
     own: Mapping[str, Owned]
     nested: Mapping[str, tuple[str, ...]]
     ambiguous: Collection[str] = ()
+    backbone: Any = None
 
 
 @dataclass(frozen=True)

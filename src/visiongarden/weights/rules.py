@@ -92,6 +92,9 @@ class Rules(Value):
             variance is shifted, so that both compute the same.
         preprocessing: Preprocessing of 8-bit RGB that the weights were trained with. A transfer of
             the backbone sets it in the model; the weights are not changed.
+        backbone: Class of the backbone that the rules are for, such as "ResNet"; "" for any.
+        fields: Fields that this backbone must have, such as `{"asymmetric": True}`, where the shapes
+            of the weights do not show them.
         classes: Meaning of the rows of the class output, in words, if it is the same in all
             checkpoints. The rows are then copied to a model of as many classes without names.
 
@@ -112,6 +115,8 @@ class Rules(Value):
     values: dict[str, Change] = Field(default_factory=dict)
     epsilon: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     preprocessing: Preprocessing | None = None
+    backbone: str = ""
+    fields: dict[str, bool | int | float | str] = Field(default_factory=dict)
     classes: str = ""
 
     @model_validator(mode="after")
@@ -128,6 +133,19 @@ class Rules(Value):
                     fix=error.fix,
                 ) from error
         return self
+
+    def suits(self, backbone: Any) -> bool:
+        """Return whether the rules are for a backbone, a part; None stands for an unknown one."""
+        if backbone is None or not self.backbone:
+            return True
+        return type(backbone).__name__ == self.backbone and not self.unsuited(backbone)
+
+    def unsuited(self, backbone: Any) -> dict[str, Any]:
+        """Return the fields, with the values they must have, in which a backbone differs."""
+        if type(backbone).__name__ != self.backbone:
+            return {}
+        own = backbone.to_dict()
+        return {name: value for name, value in self.fields.items() if own.get(name) != value}
 
     def renamed(self, name: str) -> str:
         """Return the name of a weight after all rules of `names`."""
