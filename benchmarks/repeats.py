@@ -6,7 +6,7 @@ import random
 import time
 from itertools import pairwise
 
-from visiongarden.inspect.graph import Graph, Op, graph
+from visiongarden.graphs import Graph, Op, graph
 from visiongarden.repetition import repeats_of
 
 LAYERS = (1_000, 2_000, 4_000, 8_000)

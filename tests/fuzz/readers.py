@@ -26,7 +26,7 @@ from visiongarden.data.decoding import decode
 from visiongarden.data.readers import opened, read, splits_of
 from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.doctor import convert_dataset
-from visiongarden.inspect.graph.read import read_graph
+from visiongarden.inspect.read_graph import read_graph
 from visiongarden.recipes import Recipe, resolve
 from visiongarden.storage.header import image_size
 from visiongarden.training import Training

@@ -15,7 +15,7 @@ from tests.shared import shared
 import visiongarden as vg
 from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
-from visiongarden.inspect.graph import Op, graph
+from visiongarden.graphs import Op, graph
 from visiongarden.repetition import repeats, repeats_of, write
 
 

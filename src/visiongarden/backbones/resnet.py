@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
+from pydantic import Field
 
 from visiongarden.blocks import ResNetStage
 from visiongarden.layers import ConvNormAct, MaxPooling
@@ -34,6 +35,9 @@ class ResNet(Backbone):
         width: factor on the channels of table 1.
         stride_in: kernel size of the convolution of a bottleneck that has the stride: 3 as in
             PyTorch's weights, or 1 as in the paper and in Keras's weights.
+        stem_channels: channels of the stem; None is 64 times `width`.
+        asymmetric_pool: whether the pooling after the stem pads at the right and bottom only, as in
+            weights that were trained in TensorFlow.
         levels: any of p2 to p5.
 
     Example:
@@ -44,15 +48,24 @@ class ResNet(Backbone):
     depth: Literal[18, 34, 50, 101, 152] = 50
     width: Multiplier = 1.0
     stride_in: Literal[1, 3] = 3
+    stem_channels: Annotated[int, Field(gt=0)] | None = None
+    asymmetric_pool: bool = False
 
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the column of table 1 of the paper that `depth` selects."""
         base = scaled_channels(64, self.width)
         x = ConvNormAct(
-            base, 7, strides=2, activation="relu", momentum=0.9, epsilon=1e-5, name="stem"
+            self.stem_channels or base,
+            7,
+            strides=2,
+            activation="relu",
+            momentum=0.9,
+            epsilon=1e-5,
+            name="stem",
         )(images)
+        pad = ((0, 1), (0, 1)) if self.asymmetric_pool else 1
         # Padding with zeros equals padding with minus infinity, since the ReLU outputs are >= 0.
-        x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
+        x = keras.layers.ZeroPadding2D(pad, name="stem_pad")(x)
         x = MaxPooling(3, strides=2, name="stem_pool")(x)
         maps = {}
         for number, repeats in enumerate(_UNITS[self.depth], start=2):

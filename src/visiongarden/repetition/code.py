@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from visiongarden.inspect.graph import Op
+from visiongarden.graphs import Op
 from visiongarden.repetition.grammar import IN, Rule, operations
 from visiongarden.repetition.layers import Layers, Unwritable, layer
 from visiongarden.repetition.layout import WIDTH, bracket, comprehension

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from visiongarden.inspect.graph import Graph
+from visiongarden.graphs import Graph
 
 IN = -1
 """Input of an operation that reads the entry of its region."""

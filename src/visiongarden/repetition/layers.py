@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import keras
 
-from visiongarden.inspect.graph import Op
+from visiongarden.graphs import Op
 
 
 class Unwritable(Exception):  # noqa: N818 (never leaves this package)

@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.inspect.graph import Graph, Op
-from visiongarden.inspect.graph.read import read_graph
+from visiongarden.graphs import Graph, Op
+from visiongarden.inspect.read_graph import read_graph
 from visiongarden.markup import Preformatted
 from visiongarden.repetition.grammar import Grammar, Instance, Rule, operations
 from visiongarden.repetition.search import flat_lines, line_count, search

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from visiongarden.inspect.graph import Graph, Op
+from visiongarden.graphs import Graph, Op
 from visiongarden.repetition.grammar import (
     Grammar,
     Rule,

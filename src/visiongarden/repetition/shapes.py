@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from visiongarden.inspect.graph import Op
+from visiongarden.graphs import Op
 from visiongarden.repetition.grammar import Rule, operations
 from visiongarden.repetition.vary import Named
 

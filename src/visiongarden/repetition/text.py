@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.inspect.graph import Op
+from visiongarden.graphs import Op
 from visiongarden.repetition.grammar import IN, Rule
 from visiongarden.repetition.vary import Named, Term
 

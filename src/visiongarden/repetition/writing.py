@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visiongarden.errors import UserError
-from visiongarden.inspect.graph import Op
+from visiongarden.graphs import Op
 from visiongarden.repetition.code import Unwritable, block
 from visiongarden.repetition.grammar import Rule
 from visiongarden.repetition.layout import WIDTH

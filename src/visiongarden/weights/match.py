@@ -8,12 +8,13 @@ from typing import Any
 
 import keras
 
+from visiongarden.graphs.keras_model import keras_graph
 from visiongarden.models import Joined
 from visiongarden.weights.class_rows import class_rows
 from visiongarden.weights.counted import shifted
 from visiongarden.weights.live import Owned, by_layer_names, owners
 from visiongarden.weights.pair import Pair, size_of
-from visiongarden.weights.recognize import RulesArgument, recognize
+from visiongarden.weights.recognize import RulesArgument, SourceGraph, recognize
 from visiongarden.weights.rename import Rename, renamed, selected
 from visiongarden.weights.report import BODY, Mismatch, Moved, TransferReport, Weight
 from visiongarden.weights.resolve import Target, layer_of
@@ -66,7 +67,9 @@ def match(
     own = owners(target)
     wanted = frozenset(own) if only is None else selected(own, only)
     new_names = renamed([stored.name for stored in source.weights], rename)
-    found = recognize(source.weights, new_names, _target(source, target, own, new_names), rules)
+    graph = None if source.graph is None else SourceGraph(source.graph, source.epsilon)
+    sides = _target(source, target, own, new_names)
+    found = recognize(source.weights, new_names, sides, rules, graph)
     classes = class_rows(source.class_names, target, rows, _published_classes(found.rules))
     skipped = [p for p in found.resolved.pairs if p in wanted and classes.skips(p)]
     pairs = {
@@ -111,7 +114,7 @@ def _target(source: Source, target: Any, own: dict[str, Owned], names: dict[str,
         nested = by_layer_names(target)
     ambiguous = shifted(target, nested or _layers(own), _layers(names.values()))
     backbone = target.parts.backbone if isinstance(target, Joined) else None
-    return Target(own, nested, ambiguous, backbone)
+    return Target(own, nested, ambiguous, backbone, lambda: keras_graph(target))
 
 
 def _published_classes(rules: Rules | None) -> str:

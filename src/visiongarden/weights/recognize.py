@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from visiongarden.errors import UserError
+from visiongarden.graphs import Graph
+from visiongarden.weights.graph_order import matched_layers
 from visiongarden.weights.library import published, read_rules
 from visiongarden.weights.pair import size_of
 from visiongarden.weights.report import BODY, within
@@ -20,6 +22,18 @@ RulesArgument: TypeAlias = Literal["auto"] | str | Path | Rules | None
 """Rules by name or file, "auto" to recognize them, or None for the names as they are."""
 
 _MAX_PREFIXES, _MAX_SEGMENTS = 6, 3
+
+
+class SourceGraph(NamedTuple):
+    """Graph of a source.
+
+    Attributes:
+        graph: The graph.
+        epsilon: Epsilon of its normalizations, if all have the same.
+    """
+
+    graph: Graph
+    epsilon: float | None
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ def recognize(
     names: Mapping[str, str],
     target: Target,
     rules: RulesArgument = "auto",
+    graph: SourceGraph | None = None,
 ) -> Recognized:
     """Choose rules for a source.
 
@@ -63,6 +78,7 @@ def recognize(
         names: Their names after the user's renames, by name.
         target: The target's weights.
         rules: The rules, or "auto".
+        graph: Graph of the source, in which weights are found by their places if names are lost.
 
     Raises:
         ConfigError: If there are no such rules.
@@ -86,9 +102,62 @@ def recognize(
         for found in _by_prefix(weights, names, target, known, automatic=True):
             if found.score > best.score:
                 best = found
+    if best.score[0] < 1 and graph is not None:
+        best = max(best, _by_graph(weights, target, graph), key=lambda each: each.score)
     if best.rules is None:
         _check_others(weights, names, target, others, best)
     return best
+
+
+def _by_graph(weights: list[Stored], target: Target, graph: SourceGraph) -> Recognized:
+    """Return the names that the places of the weights in the graph of the source give them.
+
+    Raises:
+        UserError: If weights have the same place and shape.
+    """
+    own = target.graph()
+    kernels = {stored.node: stored for stored in weights if stored.role == "kernel"}
+    at_node = {op.place: at for at, op in enumerate(graph.graph.ops) if op.place in kernels}
+    paths = {owned.layer.path: path.rpartition("/")[0] for path, owned in target.own.items()}
+    own_shapes, shapes = {}, {}
+    for at, op in enumerate(own.ops):
+        kernel = target.own.get(f"{paths.get(op.name)}/kernel")
+        if kernel is not None:
+            own_shapes[at] = tuple(kernel.variable.shape)
+    for node, at in at_node.items():
+        shapes[at] = _kernel_shape(kernels[node].shape, graph.graph.ops[at].kind)
+    matched = matched_layers(graph.graph, own, shapes, own_shapes)
+    layers = {graph.graph.ops[a].place: paths[own.ops[b].name] for a, b in matched.pairs}
+    names = {stored.name: _name_at(stored, layers) for stored in weights}
+    rules = Rules(name="order of the graph", names={}, epsilon=graph.epsilon)
+    resolved = resolve(weights, names, target, rules)
+    found = Recognized(rules, names, resolved, "", _score(resolved, target), True)
+    if matched.ambiguous and found.score[0] < 1:
+        alike = [kernels[graph.graph.ops[at].place].name for at in matched.ambiguous[0]]
+        raise UserError(
+            f"{len(alike)} weights of the graph cannot be told apart: {', '.join(alike[:4])}",
+            rule="weights that differ in shape, or in the layers before and after them",
+            received="equal names are lost, and equal places",
+            fix="export the model with the names of its weights, or use rules",
+        )
+    return found
+
+
+def _kernel_shape(shape: tuple[int, ...], kind: str) -> tuple[int, ...]:
+    """Return the shape of ONNX's kernel in Keras's axis order."""
+    if kind == "depthwise":
+        return (*shape[2:], shape[0], shape[1])
+    return (*shape[2:], shape[1], shape[0])
+
+
+def _name_at(stored: Stored, layers: Mapping[int, str]) -> str:
+    layer = layers.get(stored.node)
+    if layer is None:
+        return stored.name
+    if stored.role in ("kernel", "bias"):
+        return f"{layer}/{'weight' if stored.role == 'kernel' else 'bias'}"
+    unit = layer.rpartition("/")[0]
+    return f"{unit}/norm/{stored.role}" if unit else f"norm/{stored.role}"
 
 
 def _check_others(

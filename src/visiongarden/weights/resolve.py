@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from visiongarden.errors import UserError
+from visiongarden.graphs import Graph
 from visiongarden.weights.folding import folded
 from visiongarden.weights.live import Owned
 from visiongarden.weights.pair import Pair, pair
@@ -24,12 +25,14 @@ class Target:
         nested: Paths of the weights of each layer, in order, by the names of nested layers.
         ambiguous: Paths of layers whose automatic names may denote other layers in the source.
         backbone: The backbone as a part, if the target is made of parts.
+        graph: Function that reads the graph of the target.
     """
 
     own: Mapping[str, Owned]
     nested: Mapping[str, tuple[str, ...]]
     ambiguous: Collection[str] = ()
     backbone: Any = None
+    graph: Callable[[], Graph] = lambda: Graph((), ())
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,8 @@ class Rules(Value):
         preprocessing: Preprocessing of 8-bit RGB that the weights were trained with. A transfer of
             the backbone sets it in the model; the weights are not changed.
         backbone: Class of the backbone that the rules are for, such as "ResNet"; "" for any.
-        fields: Fields that this backbone must have, such as `{"asymmetric": True}`, where the shapes
-            of the weights do not show them.
+        fields: Fields that this backbone must have, such as `{"asymmetric": True}`, where the
+            shapes of the weights do not show them.
         classes: Meaning of the rows of the class output, in words, if it is the same in all
             checkpoints. The rows are then copied to a model of as many classes without names.
 

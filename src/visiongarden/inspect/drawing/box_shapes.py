@@ -12,8 +12,8 @@ import keras
 
 from visiongarden.backends.graph import node_of, replay, without_new_calls
 from visiongarden.backends.sublayers import children
+from visiongarden.graphs.keras_layers import describe
 from visiongarden.inspect.counting import Count, count_of
-from visiongarden.inspect.graph.keras_layers import describe
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 from visiongarden.layers.activations import function_name
 

@@ -14,6 +14,8 @@ from visiongarden.models.kinds import WithPreprocessing
 from visiongarden.weights.class_rows import class_names_of
 from visiongarden.weights.live import named_weights
 from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
+from visiongarden.weights.sources.npz_file import open_npz
+from visiongarden.weights.sources.onnx_file import open_onnx
 from visiongarden.weights.sources.safetensors_file import open_safetensors
 from visiongarden.weights.sources.stored import Source, from_array, from_variable
 from visiongarden.weights.sources.torch_file import open_torch
@@ -25,6 +27,8 @@ _READERS = {
     ".safetensors": open_safetensors,
     ".pt": open_torch,
     ".pth": open_torch,
+    ".onnx": open_onnx,
+    ".npz": open_npz,
 }
 LAYOUTS = ("auto", "keras", "torch")
 

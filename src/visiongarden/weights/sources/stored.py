@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from visiongarden.data.preprocessing import Preprocessing
+from visiongarden.graphs import Graph
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Stored:
         torch: Whether name and axis order are those of PyTorch.
         position: Position among the weights of its layer if the source numbers them, else None.
         siblings: Number of weights of its layer if the source numbers them.
+        role: What the weight is in its layer, such as "kernel" or "moving_mean", if the graph of
+            the source shows it; else "".
+        node: Number of the node that uses the weight, or that of the convolution before it for a
+            normalization; -1 if the source has no graph.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Stored:
     torch: bool = False
     position: int | None = None
     siblings: int = 0
+    role: str = ""
+    node: int = -1
 
     @property
     def parameters(self) -> int:
@@ -53,6 +60,8 @@ class Source:
         ignored: Names of entries that are not weights, such as counters.
         class_names: Class names of the model that the weights belong to, or None.
         preprocessing: Preprocessing of that model, or None.
+        graph: Graph of operations, whose places are the nodes of the weights; None without one.
+        epsilon: Epsilon of the normalizations of the graph, if all have the same.
         verify: Function that raises an error if the bytes do not match their checksums. It is
             called before any array is used.
     """
@@ -62,6 +71,8 @@ class Source:
     ignored: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
     preprocessing: Preprocessing | None = None
+    graph: Graph | None = None
+    epsilon: float | None = None
     verify: Callable[[], None] = field(default=lambda: None)
 
 

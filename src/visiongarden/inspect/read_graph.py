@@ -7,8 +7,8 @@ from pathlib import Path
 import keras
 
 from visiongarden.errors import UserError
-from visiongarden.inspect.graph.darknet import darknet_graph
-from visiongarden.inspect.graph.op import Graph
+from visiongarden.graphs.op import Graph
+from visiongarden.inspect.cfg_graph import darknet_graph
 
 
 def read_graph(source: keras.Model | str | Path) -> Graph:
@@ -17,7 +17,7 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
     Raises:
         UserError: The file does not exist, has another suffix, or cannot be opened.
     """
-    from visiongarden.inspect.graph.keras_model import keras_file_graph, keras_graph
+    from visiongarden.graphs.keras_model import keras_file_graph, keras_graph
 
     if isinstance(source, keras.Model):
         return keras_graph(source)
@@ -33,7 +33,7 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
         return darknet_graph(path)
     if path.suffix == ".onnx":
         # Imported here, because only the extra `export` installs onnx.
-        from visiongarden.inspect.graph.onnx_file import onnx_graph
+        from visiongarden.graphs.onnx_file import onnx_graph
 
         return onnx_graph(path)
     if path.suffix == ".keras":

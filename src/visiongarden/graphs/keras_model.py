@@ -17,9 +17,9 @@ from visiongarden.backends.graph import graph_of, node_of, without_new_calls
 from visiongarden.backends.sublayers import children
 from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ModelFileError, UserError
-from visiongarden.inspect.graph.keras_layers import describe
-from visiongarden.inspect.graph.op import Graph, Op, graph
-from visiongarden.inspect.graph.written import written
+from visiongarden.graphs.keras_layers import describe
+from visiongarden.graphs.op import Graph, Op, graph
+from visiongarden.graphs.written import written
 from visiongarden.models import load
 from visiongarden.models.files import json_member
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from visiongarden.inspect.graph.op import Fixed, settings
+from visiongarden.graphs.op import Fixed, settings
 from visiongarden.layers import Sum
 from visiongarden.layers.activations import NEGATIVE_SLOPE, function_name
 from visiongarden.layers.convolution import Convolution

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from visiongarden.darknet import Cfg, Section, parse_cfg
-from visiongarden.inspect.graph.op import Graph, Op, graph, settings
+from visiongarden.graphs.op import Graph, Op, graph, settings
 
 _ACTIVATIONS = {"leaky": "leaky_relu", "swish": "silu", "logistic": "sigmoid"}
 _CONVOLUTIONS = {"convolutional": "conv", "deconvolutional": "transposed", "connected": "dense"}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from visiongarden.errors import ModelFileError, UserError
-from visiongarden.inspect.graph.op import Graph, Op, graph, settings
+from visiongarden.graphs.op import Graph, Op, graph, settings
 from visiongarden.layers.activations import NEGATIVE_SLOPE
 
 MAX_BYTES = 2**31 - 1
@@ -52,7 +52,19 @@ def onnx_graph(path: Path) -> Graph:
         UserError: The package `onnx` is not installed.
         ModelFileError: The file is too large or is not a valid ONNX file.
     """
-    model = _load(path)
+    return graph_of_file(path, load_onnx(path))
+
+
+def graph_of_file(path: Path, model: Any) -> Graph:
+    """Read the graph of an ONNX model in memory.
+
+    Args:
+        path: Path for messages.
+        model: The model, an `onnx.ModelProto`.
+
+    Raises:
+        ModelFileError: The model is invalid.
+    """
     if len(model.graph.node) > MAX_NODES:
         raise ModelFileError(
             f"{path} has too many nodes",
@@ -62,7 +74,13 @@ def onnx_graph(path: Path) -> Graph:
     return _Reader(path, model.graph).graph()
 
 
-def _load(path: Path) -> Any:
+def load_onnx(path: Path) -> Any:
+    """Read an ONNX file without external data.
+
+    Raises:
+        UserError: The package `onnx` is not installed.
+        ModelFileError: The file is too large or is not a valid ONNX file.
+    """
     try:
         import onnx
     except ImportError as error:
