@@ -6,7 +6,6 @@ import functools
 import inspect
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 from pydantic import field_validator
 
+from visiongarden.backbones.keras_graph import copy_by_layer, cut, levels_in
 from visiongarden.backends.names import fresh_names
 from visiongarden.backends.weightless import is_weightless, weightless
 from visiongarden.data.preprocessing import Preprocessing
@@ -24,7 +24,6 @@ from visiongarden.registry import register
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 _PROBE = 256
-_DEEPEST = 6
 
 
 @register
@@ -120,7 +119,7 @@ class KerasApplication(Backbone):
         """
         model = super().as_model(inputs, image_size, name)
         if self.weights is not None and not is_weightless():
-            _copy(self._source(), model.get_layer(self.name))
+            copy_by_layer(self._source(), model.get_layer(self.name))
         return model
 
     def get_config(self) -> dict[str, Any]:
@@ -130,9 +129,7 @@ class KerasApplication(Backbone):
     def _cut(self, levels: dict[str, str], shape: tuple[int | None, ...]) -> keras.Model:
         with fresh_names():
             whole = _built(self.name, shape)
-        there = {operation.name: operation for operation in whole.operations}
-        outputs = {level: there[name].output for level, name in levels.items()}
-        return keras.Model(whole.input, outputs, name=self.name)
+        return cut(whole, levels, self.name)
 
     def _source(self) -> keras.Model:
         """Return the whole network with the requested weights."""
@@ -189,40 +186,7 @@ def _levels(name: str) -> dict[str, str]:
     """Return level -> name of the last operation of its stride that all paths pass through."""
     with weightless(), fresh_names():
         network = _built(name, (_PROBE, _PROBE, 3))
-    found: dict[str, str] = {}
-    for operation in _narrows(network):
-        output = operation.output
-        shape = tuple(output.shape) if isinstance(output, keras.KerasTensor) else ()
-        if len(shape) != 4 or shape[1] != shape[2] or not shape[1] or _PROBE % shape[1]:
-            continue
-        stride = _PROBE // shape[1]
-        level = stride.bit_length() - 1
-        if 0 < level <= _DEEPEST and stride == 2**level:
-            found[f"p{level}"] = operation.name
-    return found
-
-
-def _narrows(network: keras.Model) -> list[Any]:
-    """Return the operations that every path passes through, in order.
-
-    Between them, several tensors are needed later; the map of a single branch is never a level.
-    """
-    operations = network.operations
-    # A tensor is live from its operation until its last consumer. Where only one tensor is live,
-    # all paths pass through it.
-    waiting = Counter(id(x) for op in operations for x in keras.tree.flatten(op.input))
-    waiting[id(network.output)] += 1
-    found, live = [], set()
-    for operation in operations:
-        takes = [] if isinstance(operation, keras.layers.InputLayer) else operation.input
-        for tensor in keras.tree.flatten(takes):
-            waiting[id(tensor)] -= 1
-            if not waiting[id(tensor)]:
-                live.discard(id(tensor))
-        live |= {id(x) for x in keras.tree.flatten(operation.output) if waiting[id(x)]}
-        if len(live) == 1:
-            found.append(operation)
-    return found
+    return levels_in(network)
 
 
 @functools.cache
@@ -248,12 +212,3 @@ def _rounded(values: np.ndarray) -> float | tuple[float, ...]:
     """Return values with the six decimals of the published constants, one if all are equal."""
     found = tuple(round(float(value), 5) + 0.0 for value in values)
     return found[0] if len(set(found)) == 1 else found
-
-
-def _copy(source: keras.Model, target: keras.Model) -> None:
-    """Copy all weights to `target`, by layer name and position within the layer."""
-    for layer in target.layers:
-        if layer.weights:
-            theirs = source.get_layer(layer.name).weights
-            for weight, other in zip(layer.weights, theirs, strict=True):
-                weight.assign(other.value)

@@ -64,6 +64,7 @@ CLASSES = {
     "visiongarden>InvertedResidual": "visiongarden.blocks.inverted_residual",
     "visiongarden>InvertedResidualStage": "visiongarden.blocks.inverted_residual",
     "visiongarden>KerasApplication": "visiongarden.backbones.keras_application",
+    "visiongarden>KerasModel": "visiongarden.backbones.keras_model",
     "visiongarden>LightBranch": "visiongarden.heads.prediction",
     "visiongarden>LocalConv": "visiongarden.darknet.layers",
     "visiongarden>MPDown": "visiongarden.blocks.downsample",

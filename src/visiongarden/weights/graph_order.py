@@ -8,7 +8,7 @@ apart by the layers that read them.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from visiongarden.graphs import Graph, Op
@@ -27,7 +27,7 @@ class Matched:
 
     Attributes:
         pairs: (position in the source, position in the target) of each pair.
-        ambiguous: Positions in the source of layers that cannot be told apart, by group.
+        ambiguous: Positions in the source of layers that cannot be distinguished, by group.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -46,7 +46,7 @@ def matched_layers(source: Graph, target: Graph, shapes: Shapes, own_shapes: Sha
     pairs: dict[int, int] = {}
     while True:
         found = _matched_once(source, target, shapes, own_shapes, pairs)
-        # Known layers tell those apart that read them.
+        # Known layers distinguish those that read them.
         if not found.ambiguous or len(found.pairs) == len(pairs):
             return found
         pairs = dict(found.pairs)
@@ -59,14 +59,14 @@ def _matched_once(
         _Side(source, shapes, {a: number for number, a in enumerate(known)}),
         _Side(target, own_shapes, {b: number for number, b in enumerate(known.values())}),
     ]
-    groups = [side.grouped(range(len(side.graph.ops)), side.before) for side in sides]
+    groups = [side.by_inputs() for side in sides]
     pairs: list[tuple[int, int]] = []
     ambiguous: list[tuple[int, ...]] = []
     for key, left in groups[0].items():
         right = groups[1].get(key, [])
         if not right:
             continue
-        found = _told_apart(sides, left, right)
+        found = _distinguished(sides, left, right)
         pairs += found
         rest = {a for a, _ in found}
         if len(rest) < min(len(left), len(right)):
@@ -111,13 +111,20 @@ class _Side:
         readers = [self.after(each, radius - 1, with_width) for each in self.readers[at]]
         return hash((mine, tuple(sorted(map(hash, readers)))))
 
-    def grouped(
-        self, positions: Iterable[int], key: Mapping[int, Hashable] | Callable[[int], Hashable]
-    ) -> dict[Hashable, list[int]]:
+    def by_inputs(self) -> dict[Hashable, list[int]]:
+        """Return the layers by what is known of them and of what they read."""
         found: dict[Hashable, list[int]] = defaultdict(list)
-        for at in positions:
-            if at in self.before:
-                found[key[at] if isinstance(key, Mapping) else key(at)].append(at)
+        for at, key in self.before.items():
+            found[key].append(at)
+        return found
+
+    def by_readers(
+        self, layers: Iterable[int], radius: int, with_width: bool
+    ) -> dict[Hashable, list[int]]:
+        """Return layers by what is known of them and of the layers that read them."""
+        found: dict[Hashable, list[int]] = defaultdict(list)
+        for at in layers:
+            found[self.after(at, radius, with_width)].append(at)
         return found
 
 
@@ -130,17 +137,16 @@ def _passed(op: Op, inputs: list[Hashable]) -> Hashable:
     return hash((op.kind, order))
 
 
-def _told_apart(sides: Sequence[_Side], left: list[int], right: list[int]) -> list[tuple[int, int]]:
+def _distinguished(
+    sides: Sequence[_Side], left: list[int], right: list[int]
+) -> list[tuple[int, int]]:
     if len(left) == len(right) == 1:
         return [(left[0], right[0])]
     best: list[tuple[int, int]] = []
     for with_width in (True, False):
         for radius in range(1, _MAX_RADIUS):
             groups = [
-                side.grouped(
-                    layers,
-                    lambda at, side=side: side.after(at, radius, with_width),  # noqa: B023
-                )
+                side.by_readers(layers, radius, with_width)
                 for side, layers in zip(sides, (left, right), strict=True)
             ]
             found = [

@@ -135,7 +135,7 @@ def _by_graph(weights: list[Stored], target: Target, graph: SourceGraph) -> Reco
     if matched.ambiguous and found.score[0] < 1:
         alike = [kernels[graph.graph.ops[at].place].name for at in matched.ambiguous[0]]
         raise UserError(
-            f"{len(alike)} weights of the graph cannot be told apart: {', '.join(alike[:4])}",
+            f"{len(alike)} weights of the graph cannot be distinguished: {', '.join(alike[:4])}",
             rule="weights that differ in shape, or in the layers before and after them",
             received="equal names are lost, and equal places",
             fix="export the model with the names of its weights, or use rules",

@@ -85,7 +85,7 @@ def _stored(
         (2, 0): np.lib.format.read_array_header_2_0,
     }[version]
     shape, is_fortran, dtype = header(stream)
-    # Keras stores the bytes of bfloat16 as another type; NumPy has none.
+    # NumPy lacks bfloat16, whose bytes arrive as another type.
     if dtype.kind not in "fiub" or dtype.hasobject:
         raise UserError(
             f"{path}: {name} is not an array of numbers",
@@ -95,8 +95,7 @@ def _stored(
         )
     start = stream.tell()
     whole = data[span.start : span.start + span.size] if span else _bytes(raw)
-    order = "F" if is_fortran else "C"
-    array: np.ndarray = np.ndarray(shape, dtype, whole, start, order=order)  # type: ignore[call-overload]
+    array: np.ndarray = np.ndarray(shape, dtype, whole, start, order="F" if is_fortran else "C")
     read: Callable[[], Any] = lambda: array  # noqa: E731
     return Stored(name, tuple(shape), dtype.name, read, torch)
 

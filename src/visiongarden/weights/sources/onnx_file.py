@@ -89,11 +89,10 @@ class _Weights:
             return
         if node.op_type == "Add":
             # The bias of a MatMul is added by a node of its own.
-            hosts = [self.made.get(name, -1) for name in inputs]
-            host = next((at for at in hosts if self.ops.get(at) == "MatMul"), None)
-            if host is not None:
-                for name in inputs:
-                    yield from self._stored(name, "bias", host)
+            made = [self.made.get(name, -1) for name in inputs]
+            products = [at for at in made if self.ops.get(at) == "MatMul"]
+            for name in inputs if products else ():
+                yield from self._stored(name, "bias", products[0])
             return
         if node.op_type not in _KERNELS or len(inputs) < 2:
             return

@@ -1,0 +1,257 @@
+"""`KerasModel`: any functional Keras model as a backbone."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+from pydantic import Field, PrivateAttr, field_validator
+
+from visiongarden.backbones.keras_graph import (
+    copy_by_layer,
+    cut,
+    levels_in,
+    serialized,
+    with_input,
+)
+from visiongarden.backends.weightless import is_weightless, weightless
+from visiongarden.errors import ConfigError, ModelFileError, UserError, nearest
+from visiongarden.parts import IMAGE, Backbone
+from visiongarden.registry import register
+from visiongarden.storage import parse_json
+from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
+
+_PROBE = 256
+_MAX_CONFIG = 16 * 2**20
+_NAME = "network"
+
+
+@register
+class KerasModel(Backbone):
+    """Any functional Keras model of one image as a backbone, with its weights.
+
+    The layers after the last level are omitted, such as pooling and classes. The network takes what
+    follows the preprocessing of the model that it becomes a part of; a network that rescales images
+    itself needs `Preprocessing(scale=1.0)`. A model file contains the network and its weights.
+
+    Args:
+        model: A functional model, or the path of a `.keras` file. The layers of a file must be
+            Keras's or registered, and nothing in it is executed.
+        levels: Name of the layer of each level, such as `{"p3": "block3_conv3"}`; or names of
+            levels, whose layers are found by their shapes: the last one of its stride that all
+            paths pass through. By default those of p3 to p5 that exist.
+        **fields: The fields below, as a file contains them.
+
+    Attributes:
+        network: The network up to the last level, serialized as JSON.
+        layers: Name of the layer of each level.
+
+    Raises:
+        UserError: The model is not functional, takes more than one image, or has no such layer.
+        ConfigError: A level has no layer.
+        ModelFileError: The file cannot be opened, or contains unknown layers.
+
+    Example:
+        >>> image = x = keras.Input((64, 64, 3))
+        >>> for i in range(3):
+        ...     x = keras.layers.Conv2D(8, 3, 2, padding="same", name=f"conv{i}")(x)
+        >>> vg.backbones.KerasModel(keras.Model(image, x), levels={"p3": "conv2"}).spec()
+        FeatureSpec(p3: 8 ch /8)
+    """
+
+    network: str = Field(max_length=_MAX_CONFIG, repr=False)
+    layers: dict[str, str]
+    _source: Any = PrivateAttr(default=None)
+
+    def __init__(
+        self,
+        model: keras.Model | str | Path | None = None,
+        levels: Mapping[str, str] | tuple[str, ...] | list[str] | None = None,
+        **fields: Any,
+    ) -> None:
+        if model is None:
+            super().__init__(**fields | ({} if levels is None else {"levels": levels}))
+            return
+        whole = model if isinstance(model, keras.Model) else _opened(Path(model))
+        _check(whole)
+        found = _levels_of(whole, levels)
+        network = cut(whole, found, _NAME)
+        found_fields = {"network": json.dumps(serialized(network)), "layers": found}
+        super().__init__(**fields | found_fields, levels=tuple(found))
+        self._source = network
+
+    @field_validator("network")
+    @classmethod
+    def _is_json(cls, network: str) -> str:
+        config = parse_json(network.encode(), "network", ConfigError)
+        layers = config.get("config", {}).get("layers") if isinstance(config, dict) else None
+        if not isinstance(layers, list):
+            raise ConfigError("network is not a serialized functional model")
+        return network
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether network and levels are the same, whatever the weights."""
+        return isinstance(other, KerasModel) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        """Return a hash of the network and the levels."""
+        return hash((self.network, tuple(self.layers.items()), self.levels))
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, with the weights of the given model."""
+        changed = super().replace(**changes)
+        changed._source = self._source
+        return changed
+
+    def wire(self, images: Tensor) -> FeatureMaps:
+        """Build the network for the images, with new weights."""
+        config = json.loads(self.network)
+        _check_classes(config, "the backbone")
+        network = with_input(config, tuple(images.shape[1:]))
+        maps: FeatureMaps = network(images)
+        return maps
+
+    def as_model(
+        self,
+        inputs: FeatureSpec = IMAGE,
+        image_size: ImageSize | None = None,
+        name: str | None = None,
+    ) -> keras.Model:
+        """Return a plain `keras.Model` of this part, with the weights of the given model.
+
+        Raises:
+            UserError: The images do not have the channels of the network.
+        """
+        model = super().as_model(inputs, image_size, name)
+        if self._source is not None and not is_weightless():
+            try:
+                copy_by_layer(self._source, model.get_layer(_NAME))
+            except ValueError as error:
+                raise UserError(
+                    "the weights of the network do not suit the images",
+                    rule=f"images of {self._source.input.shape[-1]} channels",
+                    received=" ".join(str(error).split())[:200],
+                ) from error
+        return model
+
+
+def _check(model: keras.Model) -> None:
+    """Raise an error if a model is not a graph from one image."""
+    # A subclassed model has no graph; `inputs` of a model that is not built is missing as well.
+    inputs = vars(model).get("_inputs") if isinstance(model, keras.Model) else None
+    shape = tuple(inputs[0].shape) if isinstance(inputs, list) and len(inputs) == 1 else ()
+    if len(shape) != 4 or shape[-1] is None:
+        raise UserError(
+            f"{type(model).__name__} {model.name} is not a functional model of one image",
+            rule="a built functional or sequential model with one input (batch, height, width, "
+            "channels)",
+            received=f"inputs {shape or 'unknown'}",
+            fix="keras.Model(inputs, outputs), made by calling layers on keras.Input",
+        )
+
+
+def _levels_of(
+    model: keras.Model, levels: Mapping[str, str] | tuple[str, ...] | list[str] | None
+) -> dict[str, str]:
+    if isinstance(levels, Mapping):
+        names = [operation.name for operation in model.operations]
+        for level, name in levels.items():
+            if name not in names:
+                raise UserError(
+                    f"the network has no layer {name!r} for {level}",
+                    rule="the name of a layer of the network",
+                    fix=nearest(str(name), names),
+                )
+        return {str(level): str(name) for level, name in levels.items()}
+    there = _found(model)
+    wanted = (
+        tuple(levels)
+        if levels is not None
+        else tuple(level for level in ("p3", "p4", "p5") if level in there)
+    )
+    missing = [level for level in wanted if level not in there]
+    if missing or not wanted:
+        raise ConfigError(
+            f"no layer of the network has the stride of {', '.join(missing) or 'p3, p4 or p5'}",
+            rule="levels with an exact stride that all paths pass through, or named layers",
+            received=", ".join(there) or "no such level",
+            fix=f"levels={tuple(there)}" if there else 'levels={"p3": "layer_name"}',
+        )
+    return {level: there[level] for level in wanted}
+
+
+def _found(model: keras.Model) -> dict[str, str]:
+    """Return the levels of a network, from its shapes for a square image."""
+    channels = model.input.shape[-1]
+    config = serialized(model)
+    try:
+        with weightless():
+            return levels_in(with_input(config, (_PROBE, _PROBE, channels)))
+    except Exception:  # dense layers after `Flatten` fix the size of the image
+        side = model.input.shape[1]
+        return levels_in(model) if side and side == model.input.shape[2] else {}
+
+
+def _opened(path: Path) -> keras.Model:
+    """Load a `.keras` file whose layers are known."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = _config_in(path, archive)
+        _check_classes(config, str(path))
+        model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except UserError:
+        raise
+    except Exception as error:  # zipfile, h5py and Keras raise errors of many types
+        raise ModelFileError(
+            f"{path} cannot be opened as a Keras model",
+            rule="a complete .keras file of a functional model",
+            received=" ".join(str(error).split())[:200],
+            fix=f'keras.saving.load_model(path).save("{path.stem}.keras")',
+        ) from error
+    return model
+
+
+def _config_in(path: Path, archive: zipfile.ZipFile) -> Any:
+    info = archive.getinfo("config.json")
+    if info.file_size > _MAX_CONFIG:
+        raise ModelFileError(
+            f"the config of {path} is too large",
+            rule=f"at most {_MAX_CONFIG:,} bytes",
+            received=f"{info.file_size:,} bytes",
+        )
+    return parse_json(archive.read(info), path, ModelFileError)
+
+
+def _check_classes(config: Any, name: str) -> None:
+    """Raise an error if a config contains layers that are neither Keras's nor registered."""
+    known = keras.saving.get_custom_objects()
+    unknown = sorted({each for each in _classes(config) if each not in known})
+    if unknown:
+        raise ModelFileError(
+            f"{name} contains layers that are not registered: {', '.join(unknown[:5])}",
+            rule="layers of Keras, or of modules that are imported; no code in a file is executed",
+            fix="import the module that registers them, or replace them by layers of Keras",
+        )
+
+
+def _classes(config: Any) -> Iterator[str]:
+    """Yield the registered names of classes that are not Keras's, and those that contain code."""
+    stack = [config]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            name = item.get("class_name")
+            if isinstance(name, str):
+                is_keras = str(item.get("module", "")).split(".")[0] in ("keras", "builtins")
+                registered = item.get("registered_name")
+                if name in ("Lambda", "__lambda__", "TFSMLayer"):
+                    yield name
+                elif not is_keras and not name.startswith("__"):
+                    yield str(registered or name)
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
