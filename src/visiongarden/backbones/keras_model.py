@@ -18,6 +18,7 @@ from visiongarden.backbones.keras_graph import (
     serialized,
     with_input,
 )
+from visiongarden.backends.graph import graph_of
 from visiongarden.backends.weightless import is_weightless, weightless
 from visiongarden.errors import ConfigError, ModelFileError, UserError, nearest
 from visiongarden.parts import IMAGE, Backbone
@@ -141,9 +142,9 @@ class KerasModel(Backbone):
 
 def _check(model: keras.Model) -> None:
     """Raise an error if a model is not a graph from one image."""
-    # A subclassed model has no graph; `inputs` of a model that is not built is missing as well.
-    inputs = vars(model).get("_inputs") if isinstance(model, keras.Model) else None
-    shape = tuple(inputs[0].shape) if isinstance(inputs, list) and len(inputs) == 1 else ()
+    graph = graph_of(model) if isinstance(model, keras.Model) else None
+    inputs = [] if graph is None else graph.inputs
+    shape = tuple(inputs[0].shape) if len(inputs) == 1 else ()
     if len(shape) != 4 or shape[-1] is None:
         raise UserError(
             f"{type(model).__name__} {model.name} is not a functional model of one image",

@@ -1,8 +1,8 @@
 """Matching the layers of two graphs by their place and shapes, where names are lost.
 
 A layer is known by its own shape and by the layers that it reads, back to the image. Layers that
-are equal in both, such as the two convolutions that split the channels of a CSP block, are told
-apart by the layers that read them.
+are equal in both, such as the two convolutions that split the channels of a CSP block, are known
+by the layers that read them.
 """
 
 from __future__ import annotations
