@@ -6,7 +6,6 @@ import pytest
 import torch
 from keras import ops as k
 from tests.shared import for_one_step
-from visiongarden.training.trainer import Trainer
 
 import visiongarden as vg
 from visiongarden.errors import ContractError, UserError
@@ -137,11 +136,10 @@ def detector(head):
 @pytest.mark.parametrize("name", ["free", "based"])
 def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
     model = detector(HEADS[name])
-    trainer = Trainer(model, model.parts.head.loss, SIZE)
-    trainer.compile(keras.optimizers.SGD(1e-2), **for_one_step())
+    model.compile(keras.optimizers.SGD(1e-2), **for_one_step())
     images = np.random.default_rng(0).integers(0, 255, (2, *SIZE, 3)).astype(np.uint8)
     before = {w.path: k.convert_to_numpy(w) for w in model.head.trainable_weights}
-    assert np.isfinite(np.asarray(trainer.train_on_batch(images, TARGETS))).all()
+    assert np.isfinite(np.asarray(model.train_on_batch(images, TARGETS))).all()
     still = [
         w.path
         for w in model.head.trainable_weights
@@ -166,5 +164,5 @@ def test_levels_finer_than_the_masks_are_an_error():
     offered = FeatureSpec({"p1": LevelSpec(8, 2), "p3": LevelSpec(8, 8)})
     with pytest.raises(ContractError, match="p2 or coarser") as error:
         vg.heads.AnchorFreeMasks(num_classes=2).check(offered, "decoder")
-    head = eval(error.value.fix, {"AnchorFreeMasks": vg.heads.AnchorFreeMasks})
+    head = eval(error.value.fix, {"AnchorFreeMasks": vg.heads.AnchorFreeMasks})  # noqa: S307
     head.check(FeatureSpec({level: offered[level] for level in head.levels}), "decoder")
