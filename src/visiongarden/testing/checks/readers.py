@@ -136,7 +136,7 @@ def repeatable(subject: ReaderSubject) -> Finding:
         archive = root.with_suffix(".zip")
         with zipfile.ZipFile(archive, "w") as file:
             for path in sorted(root.rglob("*")):
-                file.write(path, path.relative_to(root))
+                file.write(path, path.relative_to(root.parent))
         try:
             same = _contents(_read(subject, archive)) == first
         except Exception as error:
