@@ -10,7 +10,7 @@ import pytest
 import visiongarden as vg
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.layers import ConvNormAct
-from visiongarden.recipes import resolve, train
+from visiongarden.recipes import resolve, show, train
 from visiongarden.scenes import make_scenes
 
 SMALL = [
@@ -211,3 +211,22 @@ def test_fields_of_weights(scenes):
         resolve(scenes, overrides=["model.weights={source: a, min_coverage: 2}"])
     with pytest.raises(ConfigError, match="source"):
         resolve(scenes, overrides=["model.weights.only=backbone"])
+
+
+def test_frozen_layers_are_marked_and_must_be_pretrained(scenes, run, tmp_path, trained):
+    freeze = "training.freeze=[backbone/stem, backbone/last/conv]"
+    figure = show(resolve(scenes, overrides=[*SMALL, freeze]))
+    kinds = {row.stage: row.kind for row in figure.rows if row.part == "backbone"}
+    assert kinds == {
+        "stem": "ConvNormAct, frozen", "down": "ConvNormAct", "last": "ConvNormAct, partly frozen",
+    }  # fmt: skip
+    # A 3×3 kernel of 3 and 4 channels with gamma and beta, and a kernel of 8 and 8.
+    assert figure.count.frozen == (27 * 4 + 8) + 9 * 8 * 8
+    assert "684 frozen" not in str(show(resolve(scenes, overrides=SMALL)))
+    with pytest.raises(ConfigError, match="hold no loaded values"):
+        train(scenes, *SMALL, freeze, output=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    only = "model.weights.only=[backbone/stem]"
+    with pytest.raises(ConfigError, match="hold no loaded values"):
+        train(scenes, *SMALL, freeze, only, weights=run, output=tmp_path / "run")
+    started(trained, scenes, *SMALL, freeze, weights=run, output=tmp_path / "run")

@@ -66,6 +66,11 @@ class KerasApplication(Backbone):
         """Preprocessing of 8-bit RGB that the network was trained with."""
         return _preprocessing(self.name)
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether `weights` names pretrained weights."""
+        return self.weights is not None
+
     def check_preprocessing(self, preprocessing: Preprocessing) -> None:
         """Refuse other values than the network's weights were trained on; without, any are right.
 

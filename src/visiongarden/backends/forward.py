@@ -86,3 +86,29 @@ def _torch(forward: Forward) -> Forward:
             return run(ops.convert_to_tensor(images))
 
     return without_gradients
+
+
+def compiled_function(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Compile a function of two trees of arrays that uses no variables, such as a loss.
+
+    It is compiled again for each new shape. On PyTorch it runs as it is, without gradients.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        traced: Callable[[Any, Any], Any] = tf.function(function, autograph=False)
+        return traced
+    if backend == "jax":
+        import jax
+
+        compiled: Callable[[Any, Any], Any] = jax.jit(function, compiler_options=compiler_options())
+        return compiled
+
+    def without_gradients(one: Any, other: Any) -> Any:
+        import torch
+
+        with torch.no_grad():
+            return function(*keras.tree.map_structure(ops.convert_to_tensor, (one, other)))
+
+    return without_gradients

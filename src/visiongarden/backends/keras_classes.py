@@ -106,6 +106,7 @@ CLASSES = {
     "visiongarden>SeparableNormAct": "visiongarden.layers.separable_norm_act",
     "visiongarden>SeparableResidual": "visiongarden.blocks.separable",
     "visiongarden>SharedConv": "visiongarden.darknet.layers",
+    "visiongarden>Shifted": "visiongarden.training.schedules",
     "visiongarden>Silu": "visiongarden.layers.activations",
     "visiongarden>SplitAnchors": "visiongarden.heads.prediction",
     "visiongarden>SqueezeExcite": "visiongarden.layers.squeeze_excite",

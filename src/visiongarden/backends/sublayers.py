@@ -71,6 +71,17 @@ def own_weights(layer: keras.Layer) -> list[keras.Variable]:
     return [weight for weight in layer.weights if id(weight) not in inner]
 
 
+def trained_unless_frozen(layer: keras.Layer) -> list[keras.Variable]:
+    """Return the weights that a layer itself trains unless it is frozen, such as no statistics."""
+    if is_tested("keras"):
+        return list(vars(layer).get("_trainable_variables", ()))
+    is_frozen = not layer.trainable
+    statistics = ("moving_mean", "moving_variance")
+    return [
+        w for w in own_weights(layer) if w.trainable or (is_frozen and w.name not in statistics)
+    ]
+
+
 def added_losses(layer: keras.Layer) -> list[Any]:
     """Return the losses that a layer and its sublayers added by `add_loss`; no regularizers."""
     # `losses` contains both kinds; without regularizers only the added ones remain.

@@ -30,6 +30,7 @@ from visiongarden.cli.options import (
 )
 from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
+from visiongarden.errors import UserError
 from visiongarden.progress import LOGGER
 
 
@@ -54,7 +55,12 @@ def demo(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="Dataset or recipe (.yaml).")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Dataset or recipe (.yaml); with --resume also a run, by default the last."
+        ),
+    ] = None,
     overrides: Overrides = None,
     reader: Reader = None,
     output: Annotated[
@@ -81,9 +87,18 @@ def train(
     start(imports, verbose=verbose)
     from visiongarden import recipes
 
+    named, changes = [recipe] if recipe is not None else [], overrides or []
+    if resume and named and "=" in named[0] and not Path(named[0]).exists():
+        named, changes = [], [*named, *changes]
+    if not named and not resume:
+        raise UserError(
+            "no dataset is named",
+            rule="a dataset or a recipe (.yaml)",
+            fix="visiongarden train my_images",
+        )
     result = recipes.train(
-        recipe,
-        *(overrides or []),
+        named[0] if named else output or recipes.newest_run(),
+        *changes,
         output=output,
         resume=resume,
         accept_changes=accept_changes,

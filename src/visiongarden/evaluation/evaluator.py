@@ -17,6 +17,8 @@ from visiongarden.errors import DataError, UserError, nearest
 from visiongarden.evaluation.class_names import Aligned, aligned, classes_of
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
+from visiongarden.evaluation.validation_loss import LossPredictor
+from visiongarden.losses import Loss
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
 from visiongarden.models.kinds import OfWholeImages, WithClassMap, pixel_values_of
@@ -110,6 +112,9 @@ def evaluate(
             height, width = (int(side) for side in batch.info.sizes[row])
             result = task.to_original(found, batch.info.placement(row), (height, width))
             results.append(classes.found(result))
+        # With classes in another order the targets are not those of the model.
+        if isinstance(predictor, LossPredictor) and classes.order is None:
+            predictor.add(batch.targets, count)
         samples = [task.ground_truth(data, index) for index in range(seen, seen + count)]
         measured.update(samples, results)
         seen += count
@@ -166,7 +171,7 @@ def _evaluate_batches(
     seen = 0
     for number, (images, targets) in enumerate(pairs_of(batches, pixel_values_of(model).dtype)):
         check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
-        found = _found(model, task, images, predictor, batch_size)
+        found = _found(model, task, images, targets, predictor, batch_size)
         size = (int(images.shape[1]), int(images.shape[2]))
         for row, result in enumerate(found):
             measured.update([task.ground_truth_of(targets, row, size, seen)], [result])
@@ -177,7 +182,12 @@ def _evaluate_batches(
 
 
 def _found(
-    model: Any, task: Task, images: np.ndarray, predictor: Predictor | None, batch_size: int
+    model: Any,
+    task: Task,
+    images: np.ndarray,
+    targets: Mapping[str, np.ndarray],
+    predictor: Predictor | None,
+    batch_size: int,
 ) -> Iterator[Any]:
     size, resize = (int(images.shape[1]), int(images.shape[2])), resize_of(model)
     if predictor is None:
@@ -189,6 +199,10 @@ def _found(
         placed = [resize.place(image, predictor.image_size) for image in chunk]
         canvas = np.stack([image for image, _ in placed])
         rows = predictor(filled(canvas, min(batch_size, len(images))))
+        # Targets are in pixels of the images; those of resized images have other ones.
+        if isinstance(predictor, LossPredictor) and size == predictor.image_size:
+            few = {name: array[start : start + batch_size] for name, array in targets.items()}
+            predictor.add(few, len(chunk))
         for found, (_, placement) in zip(rows, placed, strict=False):
             yield task.to_original(found, placement, size)
 
@@ -198,6 +212,7 @@ def make_validator(
     batch_size: int = 16,
     metrics: Sequence[Any] = (),
     names: Sequence[str] | None = None,
+    loss: Loss | None = None,
 ) -> Callable[[Any], dict[str, float]]:
     """Return a function that evaluates a model on a dataset, for `fit`.
 
@@ -206,15 +221,27 @@ def make_validator(
         batch_size: Number of images per step.
         metrics: Further metrics, as in `evaluate`.
         names: Names of the values to return; None for the main metrics of the model's task.
+        loss: Loss to compute as well, "val_loss".
 
     Returns:
         A function that takes a model and returns these values by name.
     """
+    predictors: dict[int, LossPredictor] = {}
 
     def validate(model: Any) -> dict[str, float]:
-        found = evaluate(model, dataset, metrics=metrics, batch_size=batch_size).metrics
+        # One for each model, and only of the last one: it keeps the compiled loss.
+        measured = None if loss is None else predictors.get(id(model)) or LossPredictor(model, loss)
+        predictors.clear()
+        if measured is not None:
+            predictors[id(model)] = measured
+            measured.reset()
+        evaluation = evaluate(
+            model, dataset, metrics=metrics, batch_size=batch_size, predictor=measured
+        )
+        found = evaluation.metrics
         listed = task_of(model).metric_names if names is None else names
-        return {name: found[name] for name in listed if name in found}
+        values = {name: found[name] for name in listed if name in found}
+        return values if measured is None else values | measured.result()
 
     return validate
 

@@ -20,11 +20,14 @@ Forward: TypeAlias = Callable[[np.ndarray], dict[str, Any]]
 MAX_SIZES = 8
 """Maximum number of image sizes with a cached forward pass; the least recently used is dropped."""
 
+RAW = "raw"
+"""Key of the raw predictions beside the decoded arrays."""
+
 _ATTRIBUTE = "_visiongarden_forwards"
 _LOCK = threading.Lock()
 
 
-def forward_of(model: Any, size: ImageSize) -> Forward:
+def forward_of(model: Any, size: ImageSize, with_raw: bool = False) -> Forward:
     """Return the compiled forward pass of a model for one image size, decoding included.
 
     The pass is compiled once per model and size, cached on the model, and uses the model's current
@@ -33,10 +36,12 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
     Args:
         model: A model.
         size: (height, width) of the images.
+        with_raw: Whether to return the raw predictions as well.
 
     Returns:
         A function of images (batch, height, width, channels), of the type of the model's
-        preprocessing, that returns the head's decoded arrays by name.
+        preprocessing, that returns the head's decoded arrays by name; with the raw predictions
+        under "raw" if they are requested.
     """
     if isinstance(model, WithSignature):
         run: Forward = model.at_size(size)
@@ -48,22 +53,24 @@ def forward_of(model: Any, size: ImageSize) -> Forward:
         object.__setattr__(model, _ATTRIBUTE, cache)
         # A compiled pass contains the numbers of the preprocessing, which weights may replace.
         preprocessing = preprocessing_of(model)
-        key = (size, preprocessing)
+        key = (size, preprocessing, with_raw)
         if key not in cache:
             shape = (None, *size, preprocessing.channels)
-            cache[key] = compiled(_plain(model, size), model, shape, preprocessing.dtype)
+            forward = _plain(model, size, with_raw)
+            cache[key] = compiled(forward, model, shape, preprocessing.dtype)
         cache.move_to_end(key)
         while len(cache) > MAX_SIZES:
             cache.popitem(last=False)
         return cache[key]
 
 
-def _plain(model: Any, size: ImageSize) -> Forward:
+def _plain(model: Any, size: ImageSize, with_raw: bool) -> Forward:
     decode = decoding_of(model)
 
     # The model is not fused first: for a single image, folding takes longer than it saves.
     def forward(images: Any) -> dict[str, Any]:
         with gc_paused():  # mostly runs while tracing, which makes many objects and no garbage
-            return decode(model(images, training=False), size)
+            raw = model(images, training=False)
+            return decode(raw, size) | ({RAW: raw} if with_raw else {})
 
     return forward

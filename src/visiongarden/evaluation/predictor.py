@@ -75,6 +75,10 @@ class Predictor:
         found = self.raw(images)
         return [{name: found[name][row] for name in self._outputs} for row in range(len(images))]
 
+    def run(self, images: np.ndarray) -> dict[str, Any]:
+        """Return the head's decoded arrays by name, as tensors of the backend."""
+        return self._run(images)
+
     def raw(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Return the head's decoded arrays by name.
 
@@ -88,7 +92,8 @@ class Predictor:
         """
         fix = "predict(model, images, value_range=(0, 1))"
         check_pixels(images, preprocessing_of(self.model), fix)
-        found = {name: ops.convert_to_numpy(array) for name, array in self._run(images).items()}
+        outputs = self.run(images)
+        found = {name: ops.convert_to_numpy(array) for name, array in outputs.items()}
         scores = found[self._outputs[-1]]
         # `max` propagates NaN, so this needs no boolean array of the size of the scores.
         if scores.size and np.isnan(scores.max()):

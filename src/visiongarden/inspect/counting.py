@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import keras
 
+from visiongarden.backends.sublayers import trained_unless_frozen, with_sublayers
 from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.inspect.macs import macs_by_layer, macs_inside, outputs_inside
@@ -26,18 +27,21 @@ class Count:
     """Parameters and compute of a model, a part or a stage.
 
     Attributes:
-        trainable: Number of trainable parameters, the number that papers publish.
+        trainable: Number of trainable parameters, the number that papers publish; without those of
+            frozen layers.
         total: Number of all parameters, including moving statistics of batch normalization.
         macs: Multiply-accumulates of convolutions and dense layers for one image. Biases,
             normalization, activations, pooling and products of two feature maps are not counted.
         outputs: Number of output values of those convolutions and dense layers. Some papers add one
             operation per value for the bias, or two for the normalization.
+        frozen: Number of parameters of frozen layers, which would be trainable otherwise.
     """
 
     trainable: int
     total: int
     macs: int
     outputs: int = 0
+    frozen: int = 0
 
     @property
     def flops(self) -> int:
@@ -79,11 +83,19 @@ def count_of(layer: keras.Layer, macs: Counter[int]) -> Count:
         layer: A built layer or model.
         macs: MACs by `id(layer)`, as returned by `macs_by_layer`.
     """
+    trained = {id(weight) for weight in layer.trainable_weights}
+    frozen = {
+        id(weight): weight
+        for each in with_sublayers(layer)
+        for weight in trained_unless_frozen(each)
+        if id(weight) not in trained
+    }
     return Count(
         trainable=_elements(layer.trainable_weights),
         total=_elements(layer.weights),
         macs=macs_inside(layer, macs),
         outputs=outputs_inside(layer, macs),
+        frozen=_elements(list(frozen.values())),
     )
 
 

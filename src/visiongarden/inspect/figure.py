@@ -30,7 +30,8 @@ class Row:
     Attributes:
         part: "backbone", "decoder" or "head".
         stage: Name of the layer; the paths of its weights start with `part/stage`.
-        kind: Class of the layer and number of repeated units, for example "DarknetStage ×8".
+        kind: Class of the layer and number of repeated units, for example "DarknetStage ×8"; marks
+            a frozen stage.
         repeats: Number of times the stage repeats its unit.
         output: Output shape for one image, usually (height, width, channels).
         level: Level that the part outputs here, or "".
@@ -78,8 +79,9 @@ class Figure(Preformatted):
 
     def __str__(self) -> str:
         height, width = self.image_size
+        frozen = f"{self.count.frozen:,} frozen, " if self.count.frozen else ""
         total = (
-            f"parameters {self.count.trainable:,} trainable, {self.count.total:,} total; "
+            f"parameters {self.count.trainable:,} trainable, {frozen}{self.count.total:,} total; "
             f"{_giga(self.count.macs)} MACs (FLOPs = 2 × MACs: {_giga(self.count.flops)})"
         )
         head = [f"{self.title}, image {height} × {width}"]
@@ -188,6 +190,8 @@ def _is_stage(box: Box) -> bool:
 def _row(box: Box) -> Row:
     repeats = box.holds
     kind = box.kind + (f" ×{repeats}" if repeats > 1 else "")
+    if box.count.frozen:
+        kind += ", partly frozen" if box.count.trainable else ", frozen"
     return Row(box.part, box.name, kind, repeats, box.output, box.level, box.count)
 
 
@@ -215,14 +219,14 @@ def _table(figure: Figure) -> str:
 def _cells(row: Row) -> tuple[str, str]:
     counted = row.count
     return (
-        f"{counted.trainable:,}" if counted.total else "",
+        f"{counted.trainable + counted.frozen:,}" if counted.total else "",
         _giga(counted.macs) if counted.macs else "",
     )
 
 
 def _totals(counted: Count, whole: Count) -> tuple[str, str, str]:
     share = f"{counted.macs / whole.macs:.0%}" if whole.macs else ""
-    return f"{counted.trainable:,}", _giga(counted.macs), share
+    return f"{counted.trainable + counted.frozen:,}", _giga(counted.macs), share
 
 
 def _sides(shape: tuple[int | None, ...]) -> str:

@@ -98,6 +98,11 @@ class Backbone(FeaturePart):
         """Preprocessing that the weights of the backbone need; None: any, by default 0 to 1."""
         return None
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether a new model has pretrained weights in this backbone."""
+        return False
+
     def check_preprocessing(self, preprocessing: Preprocessing) -> None:
         """Check the preprocessing of a model with this backbone; by default any is accepted.
 

@@ -7,6 +7,7 @@ from visiongarden.recipes.model_diff import diff
 from visiongarden.recipes.model_figure import show
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.resuming import newest_run
 from visiongarden.recipes.running import train
 from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import environment
@@ -21,6 +22,7 @@ __all__ = [
     "demo",
     "diff",
     "environment",
+    "newest_run",
     "resolve",
     "schema",
     "show",

@@ -33,22 +33,19 @@ class Start:
         weights: The weights; None starts from random ones.
         preprocessing: Preprocessing of the model that the weights belong to, if the file names it.
         report: Report of the transfer; None before it, and in a run that is resumed.
+        is_resumed: Whether the run continues from its checkpoint.
     """
 
     weights: InitialWeights | None = None
     preprocessing: Preprocessing | None = None
     report: TransferReport | None = None
+    is_resumed: bool = False
 
     def load_into(self, model: Joined) -> Start:
         """Copy the weights into a new model; return what `save` writes."""
         if self.weights is None:
             return self
         return replace(self, report=self.weights.load_into(model))
-
-    @property
-    def loaded(self) -> tuple[str, ...]:
-        """Paths of the weights that were loaded."""
-        return () if self.report is None else self.report.paths
 
     def save(self, folder: Path) -> None:
         """Write the report into the folder of a run."""
@@ -70,15 +67,21 @@ def start_of(weights: InitialWeights | None, resumed: Path | None) -> Start:
     Raises:
         UserError: The source of the weights cannot be opened.
     """
-    if weights is None:
-        return Start()
     if resumed is None:
-        return Start(weights, weights.preprocessing())
+        return Start() if weights is None else Start(weights, weights.preprocessing())
     path = resumed / REPORT
-    if not path.is_file() or path.stat().st_size > _MAX_REPORT:
-        return Start()
+    if weights is None or not path.is_file() or path.stat().st_size > _MAX_REPORT:
+        return Start(is_resumed=True)
     saved = parse_json(path.read_bytes(), path, UserError).get("preprocessing")
-    return Start(preprocessing=saved and Preprocessing.from_dict(saved))
+    return Start(preprocessing=saved and Preprocessing.from_dict(saved), is_resumed=True)
+
+
+def loaded_paths(start: Start, model: Joined) -> tuple[str, ...]:
+    """Return the paths of a new model's weights that hold pretrained values."""
+    copied = () if start.report is None else start.report.paths
+    if not model.parts.backbone.is_pretrained:
+        return copied
+    return (*copied, *(weight.path for weight in model.backbone.weights))
 
 
 class InitialWeights(Value):

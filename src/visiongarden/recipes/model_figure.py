@@ -9,10 +9,12 @@ from typing import Any
 
 from visiongarden import inspect
 from visiongarden.config import load_yaml
+from visiongarden.models import Joined
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve, task_name, with_card
 from visiongarden.tasks import DetectionTask, find
+from visiongarden.training.freezing import Freezing
 from visiongarden.types import FeatureSpec, ImageSize
 
 ASSUMED_CLASSES = 80
@@ -23,6 +25,8 @@ def show(
     model: Any, *, image_size: ImageSize | int | None = None, inputs: FeatureSpec = IMAGE
 ) -> inspect.Figure:
     """Return the figure of a model: its stages, sizes, parameters and MACs.
+
+    Stages that are frozen, also by `training.freeze` of a recipe, are marked.
 
     A recipe can be shown without its dataset. If its head then lacks what the data would provide,
     such as `num_classes`, 80 classes are assumed, and the title of the figure states that.
@@ -41,7 +45,7 @@ def show(
         1272656
     """
     if isinstance(model, Recipe):
-        return inspect.show(model.build_weightless(), image_size)
+        return inspect.show(_built(model), image_size)
     if not isinstance(model, str | Path):
         return inspect.show(model, image_size, inputs)
     path = Path(model)
@@ -49,7 +53,7 @@ def show(
         return inspect.show(path, image_size)
     fields = load_yaml(path)
     if not fields.keys() & Recipe.model_fields.keys() or _has_data(fields):
-        return inspect.show(resolve(path).build_weightless(), image_size)
+        return inspect.show(_built(resolve(path)), image_size)
     fields = with_card(fields)
     section = fields.get("model")
     head = section.get("head") if isinstance(section, dict) else None
@@ -62,10 +66,17 @@ def show(
     words, assumed = task.assumption(ASSUMED_CLASSES)
     missing = {name: value for name, value in assumed.items() if name not in given}
     overrides = [f"model.head.{name}={json.dumps(value)}" for name, value in missing.items()]
-    figure = inspect.show(resolve(fields, overrides=overrides).build_weightless(), image_size)
+    figure = inspect.show(_built(resolve(fields, overrides=overrides)), image_size)
     if not missing:
         return figure
     return replace(figure, title=f"{figure.title}, {words} assumed (no dataset)")
+
+
+def _built(recipe: Recipe) -> Joined:
+    """Return the model of a recipe as its run begins: with frozen layers."""
+    model = recipe.build_weightless()
+    Freezing(model, recipe.training.freeze).freeze(model)
+    return model
 
 
 def _has_data(fields: dict[str, Any]) -> bool:

@@ -22,11 +22,12 @@ from visiongarden.evaluation import evaluate, make_validator
 from visiongarden.models import Joined, load
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
-from visiongarden.recipes.initial_weights import Start, start_of
+from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
 from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import as_override, read_split, resolve
+from visiongarden.recipes.resuming import RUNS, resumed_source
 from visiongarden.recipes.run_folder import (
     RECIPE,
     command,
@@ -44,6 +45,7 @@ from visiongarden.training import (
     FILE,
     DataChangedError,
     check_callbacks,
+    check_layers,
     check_monitors,
     check_optimizer,
     check_restored_weights,
@@ -79,12 +81,14 @@ def train(
 
     Args:
         recipe: A `Recipe`, a recipe file (.yaml), the dict of a recipe, or a dataset: see
-            `resolve`.
+            `resolve`. A run that is resumed may be named by its folder or its dataset; its recipe
+            is then the one in its folder.
         overrides: Overrides of the recipe, such as "training.epochs=50".
         output: Folder of the run. Defaults to the name of the dataset in `runs/`, numbered if that
             exists. A folder that holds only an unfinished first epoch is used again.
         resume: Whether to continue the run in the folder. It starts from the beginning if its first
-            epoch was never completed.
+            epoch was never completed. `training.epochs` extends a run that has ended; see
+            `training.extend` for its learning rate.
         accept_changes: Whether to resume although the data, their path, or the fields of `training`
             that `fit` names changed.
         callbacks: Additional Keras callbacks, see `fit`.
@@ -119,9 +123,11 @@ def train(
             rule="only a resumed run can accept changes",
             fix=option("resume", True),
         )
+    if resume:
+        recipe, output = resumed_source(recipe, output)
     recipe = _complete(recipe, overrides, reader, task, invalid_boxes, weights)
     callbacks = _checked_callbacks(recipe, callbacks)
-    base = Path("runs") / _name(recipe)
+    base = RUNS / _name(recipe)
     resumed = resumed_folder(base, output) if resume else None
     start = start_of(
         recipe.model.weights, None if resumed is None or is_unfinished(resumed) else resumed
@@ -151,6 +157,8 @@ def train(
     selected = selection(recipe.evaluation, kind, model, val_set)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
     start = start.load_into(model)
+    loaded = None if start.is_resumed else loaded_paths(start, model)
+    check_layers(model, recipe.training, loaded)
     folder = resumed or new_folder(base, output)
     with locked(folder):
         # Only under the lock: a draft in the folder may belong to a running process.
@@ -163,6 +171,7 @@ def train(
         history = _fit(
             recipe,
             start,
+            loaded,
             model,
             loader,
             folder,
@@ -253,6 +262,7 @@ def _starts_over(folder: Path) -> bool:
 def _fit(
     recipe: Recipe,
     start: Start,
+    loaded: tuple[str, ...] | None,
     model: Joined,
     loader: Any,
     folder: Path,
@@ -277,10 +287,16 @@ def _fit(
             folder,
             # The callbacks exist already: they were built before the folder of the run.
             recipe.training.replace(callbacks=()),
-            make_validator(val_set, metrics=selected.metrics, names=selected.names),
+            make_validator(
+                val_set,
+                metrics=selected.metrics,
+                names=selected.names,
+                loss=model.parts.head.chosen_loss(),
+            ),
             resume=resume,
             identity=identity,
             monitor=(selected.monitor, selected.mode),
+            loaded=loaded,
             callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
         )

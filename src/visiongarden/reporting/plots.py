@@ -14,7 +14,7 @@ def plot_history(
     metrics: Sequence[str] = ("AP", "AP50"),
     metrics_name: str = "COCO metrics",
 ) -> Path:
-    """Plot the loss with its terms and the metrics over the epochs, as one PNG file.
+    """Plot the losses with their terms and the metrics over the epochs, as one PNG file.
 
     Args:
         history: One dict per epoch, as returned by `fit`.
@@ -38,9 +38,10 @@ def plot_history(
             (e, entry[name]) for e, entry in zip(epochs, history, strict=True) if name in entry
         ]
         axes = right if name in metrics else left
-        width = 2.2 if name in ("loss", metrics[0]) else 1.2
+        width = 2.2 if name in ("loss", "val_loss", metrics[0]) else 1.2
         axes.plot(*zip(*points, strict=True), label=name, linewidth=width)
-    left.set_title("loss on the training split")
+    is_validated = "val_loss" in names
+    left.set_title(f"loss on the training {'and validation splits' if is_validated else 'split'}")
     right.set_title(f"{metrics_name} on the validation split")
     right.set_ylim(0, 1)
     for axes in (left, right):

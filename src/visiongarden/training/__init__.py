@@ -12,6 +12,7 @@ from visiongarden.training.monitors import check_monitors
 from visiongarden.training.schedules import WarmupCosine
 from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
+from visiongarden.training.stages import check_layers
 from visiongarden.training.state import FILE, DataChangedError
 from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer, VectorSGD
 
@@ -24,6 +25,7 @@ __all__ = [
     "VectorSGD",
     "WarmupCosine",
     "check_callbacks",
+    "check_layers",
     "check_monitors",
     "check_optimizer",
     "check_restored_weights",

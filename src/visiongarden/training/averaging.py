@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from visiongarden.registry import register
+from visiongarden.training.vector_optimizers import VectorOptimizer
 from visiongarden.training.vectors import flat, split
 from visiongarden.types import Tensor
 
@@ -37,6 +39,19 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
     ) -> None:
         super().__init__(learning_rate=0.0, name=name or "averaging")
         self.optimizer, self.decay = optimizer, decay
+        self._factors: Mapping[int, float] = {}
+
+    def set_factors(self, factors: Mapping[int, float], late: Iterable[int] = ()) -> None:
+        """Set factors of the learning rate, before the optimizer is built.
+
+        Args:
+            factors: Factor by the `id` of the weight; 1 for all others.
+            late: `id` of the weights that are trained from a later step than the others on.
+        """
+        if isinstance(self.optimizer, VectorOptimizer):
+            self.optimizer.set_factors(factors, late)
+        else:
+            self._factors = {key: factor for key, factor in factors.items() if factor != 1}
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -89,7 +104,12 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
         before = ops.cast(self.iterations, "float32")
+        slow = [v for v in self._weights if id(v) in self._factors]
+        # On PyTorch, `assign` writes into the tensor that `value` returns.
+        old = [ops.copy(variable.value) for variable in slow]
         self.optimizer.apply(grads, trainable_variables)
+        for variable, value in zip(slow, old, strict=True):
+            variable.assign(self._shortened(variable, value, variable.value))
         self._count(before, [variable.value for variable in self._weights])
 
     def stateless_apply(
@@ -107,10 +127,48 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         weights, inner = self.optimizer.stateless_apply(
             optimizer_variables[len(own) :], grads, trainable_variables
         )
+        weights = [
+            self._shortened(variable, old, new) if id(variable) in self._factors else new
+            for variable, old, new in zip(self._weights, trainable_variables, weights, strict=True)
+        ]
         state = list(zip(self.variables, [*optimizer_variables[: len(own)], *inner], strict=True))
         with keras.StatelessScope(state_mapping=state) as scope:
             self._count(before, weights)
         return weights, [*(scope.get_current_value(each) for each in own), *inner]
+
+    def continue_from(self, other: AveragingOptimizer) -> None:
+        """Take over the state of an optimizer that trained some of the weights until now.
+
+        Both must be built, with the same arguments. The other weights start without moments, and
+        the average of their values is the value itself.
+
+        Args:
+            other: The optimizer of the steps so far.
+        """
+        states: dict[tuple[str, Any], list[keras.Variable]] = {}
+        for variable in other.variables:
+            states.setdefault((variable.name, tuple(variable.shape)), []).append(variable)
+        known = {id(variable) for variable in other._weights}
+        # Keras's own average (`use_ema`) of a weight starts at 0, as that of a new run.
+        starts = {
+            f"{variable.path.replace('/', '_')}_average": variable.value
+            for variable in self._weights
+            if id(variable) not in known
+        }
+        for variable in self.variables:
+            # Slots are named by their weight; names that occur twice, such as "iteration", are in
+            # the same order on both sides.
+            found = states.get((variable.name, tuple(variable.shape)))
+            if found:
+                variable.assign(found.pop(0).value)
+            elif variable.name in starts:
+                variable.assign(starts[variable.name])
+        if self.decay is not None:
+            averages = dict(zip(map(id, other._weights), other.averaged(), strict=True))
+            values = [averages.get(id(v), v.value) for v in self._weights]
+            self._average.assign(flat([ops.cast(value, "float32") for value in values]))
+        if isinstance(self.optimizer, VectorOptimizer):
+            self.optimizer.start_late()
 
     def averaged(self) -> list[Tensor]:
         """Return the average of each weight, that of the other optimizer, or the weights."""
@@ -141,6 +199,15 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         """Return the optimizer of a config."""
         inner = keras.saving.deserialize_keras_object(config["optimizer"], custom_objects)
         return cls(**config | {"optimizer": inner})
+
+    def _shortened(self, variable: keras.Variable, old: Tensor, new: Tensor) -> Tensor:
+        """Return a weight after an update whose length is multiplied by the weight's factor.
+
+        The updates of Keras's optimizers are proportional to the learning rate, which is one for
+        all weights.
+        """
+        value = old + self._factors[id(variable)] * (new - old)
+        return value if variable.constraint is None else variable.constraint(value)
 
     def _count(self, before: Tensor, weights: list[Tensor]) -> None:
         """Count a batch, and update the average if the batch updated the weights.

@@ -11,7 +11,7 @@ from visiongarden.config import KerasOptimizer, KerasSchedule
 from visiongarden.errors import UserError
 from visiongarden.training.averaging import AveragingOptimizer
 from visiongarden.training.optimizer_fields import SCHEDULE, is_vectorized
-from visiongarden.training.schedules import OfRun, WarmupCosine
+from visiongarden.training.schedules import OfRun, Shifted, WarmupCosine
 from visiongarden.training.settings import Training
 
 _SETS_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
@@ -19,24 +19,47 @@ _PEAKS = ("peak", "warmup_target", "initial_learning_rate")
 """Arguments of schedules that scale the whole schedule; the first that is given is its peak."""
 
 
-def make_optimizer(settings: Training, steps_per_epoch: int) -> AveragingOptimizer:
+def make_optimizer(
+    settings: Training, steps_per_epoch: int, restarted: int = 0
+) -> AveragingOptimizer:
     """Create the optimizer of a run, with its learning-rate schedule and the moving average.
 
     Args:
         settings: Settings of the run.
         steps_per_epoch: Steps of an epoch.
+        restarted: Epochs before the one in which the schedule began again.
 
     Raises:
         ConfigError: The class of the optimizer or schedule does not accept its arguments.
     """
     chosen = settings.optimizer
-    rate = chosen.arguments.get("learning_rate")
-    if isinstance(rate, Mapping):
-        schedule = KerasSchedule.from_dict(rate).build()
-        if isinstance(schedule, OfRun):
-            schedule = schedule.for_run(settings.epochs, steps_per_epoch)
-            chosen = chosen.replace(learning_rate=KerasSchedule.of(schedule))
-    return AveragingOptimizer(chosen.build(), settings.ema_decay)
+    schedule = schedule_of(settings, steps_per_epoch, restarted)
+    if schedule is None:
+        return AveragingOptimizer(chosen.build(), settings.ema_decay)
+    # A number at first: Keras calls the schedule that is replaced, which may lack the length.
+    optimizer = chosen.replace(learning_rate=1.0).build()
+    optimizer.learning_rate = schedule
+    return AveragingOptimizer(optimizer, settings.ema_decay)
+
+
+def schedule_of(
+    settings: Training, steps_per_epoch: int, restarted: int = 0
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Return the learning rate by batch, with the length of the run; None if it is constant.
+
+    Schedules count updates of the weights. Keras counts batches, of which several make one update
+    where gradients are accumulated.
+    """
+    rate = settings.optimizer.arguments.get("learning_rate")
+    if not isinstance(rate, Mapping):
+        return None
+    schedule = KerasSchedule.from_dict(rate).build()
+    batches = settings.optimizer.arguments.get("gradient_accumulation_steps") or 1
+    updates = steps_per_epoch if batches == 1 else steps_per_epoch / batches
+    if isinstance(schedule, OfRun):
+        schedule = schedule.for_run(settings.epochs - restarted, updates)
+    start = restarted * steps_per_epoch
+    return schedule if (batches, start) == (1, 0) else Shifted(schedule, start, batches)
 
 
 def check_optimizer(settings: Training) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,10 +31,11 @@ from visiongarden.training.building import (
     describe_optimizer,
     lower_rate,
     make_callbacks,
-    make_optimizer,
 )
 from visiongarden.training.dataset import open_dataset
+from visiongarden.training.extension import check_epochs, describe_join
 from visiongarden.training.interrupt import StopOnInterrupt
+from visiongarden.training.limits import Limits
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.prefetch import prefetch
 from visiongarden.training.progress_bar import ProgressBar
@@ -42,8 +43,8 @@ from visiongarden.training.record import Board, Record, Validator, assign_averag
 from visiongarden.training.running import trained_with
 from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
-from visiongarden.training.state import Progress, load_state
-from visiongarden.training.statistics import UntrainedNorms
+from visiongarden.training.stages import Stages
+from visiongarden.training.state import Progress, load_state, saved_progress
 from visiongarden.types import ImageSize
 
 
@@ -60,6 +61,7 @@ def fit(
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
     monitor: tuple[str, str] | None = None,
+    loaded: Collection[str] | None = None,
 ) -> list[dict[str, float]]:
     """Train a model in place and write its checkpoints into a folder.
 
@@ -94,6 +96,8 @@ def fit(
             schedule, the weight decay or the limits of the gradients changed.
         monitor: Name of the metric that selects `best.keras`, and "max" or "min". Defaults to those
             of the task.
+        loaded: Paths of the weights that hold pretrained values, of which only layers can be
+            frozen. None: they are not known, and any layer can.
 
     Returns:
         One dict per epoch with the loss, its terms, and the metrics that `validate` returned.
@@ -109,45 +113,49 @@ def fit(
     """
     settings, folder = settings or Training(), Path(folder)
     train = loader_of(train, preprocessing_of(model).dtype)
+    loss = loss or model.parts.head.chosen_loss()
     is_dataset = validate is not None and not callable(validate)
     if is_dataset:
-        validate = make_validator(validate)
+        validate = make_validator(validate, loss=loss)
     if not len(train):
         raise UserError("the training split has no images")
     callbacks = (*make_callbacks(settings), *callbacks)
     check_callbacks(callbacks, settings.optimizer)
     check_restored_weights(callbacks, settings)
     check_optimizer(settings)
-    # Before `load_state`: the run notes which batch normalizations are untouched, and a resumed
-    # run has to correct the same ones as the run that it continues.
-    loss = loss or model.parts.head.chosen_loss()
     if isinstance(train, ForeignBatches):
         _keep_targets_of(loss, train)
         _fit_to_model(train, model)
     elif isinstance(train, _OfDataset):
         check_images(train.dataset, preprocessing_of(model))
-    norms = UntrainedNorms(model)
     task = task_of(model)
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
-    sizes = _sizes(train)
-    with own_compile_state(model), trained_with(model, loss, sizes):
+    _check_patience(settings, validate)
+    before = saved_progress(folder) if resume else None
+    # Without the dataset of the loader, resuming compares no data.
+    if data is None and isinstance(train, _OfDataset):
+        data = fingerprint({"train": train.dataset})
+    # An automatic name such as "detector_3" counts the models built earlier in this process; a
+    # resumed run would be refused because of it.
+    config = {key: value for key, value in model.get_config().items() if key != "name"}
+    identity = (identity or {}) | {"model": config, "training": _compared(settings)}
+    stages = Stages(model, len(train), settings, None if resume else loaded, before)
+    with (
+        stages.freezing.released_after(model),
+        own_compile_state(model),
+        trained_with(model, loss, _sizes(train)),
+    ):
         folder.mkdir(parents=True, exist_ok=True)
-        optimizer = make_optimizer(settings, len(train))
-        model.compile(optimizer=optimizer, jit_compile=_compiles_faster())
-        model.optimizer.build(model.trainable_variables)
-        # An automatic name such as "detector_3" counts the models built earlier in this process; a
-        # resumed run would be refused because of it.
-        config = {key: value for key, value in model.get_config().items() if key != "name"}
-        identity = (identity or {}) | {"model": config, "training": _compared(settings)}
-        # Without the dataset of the loader, resuming compares no data.
-        if data is None and isinstance(train, _OfDataset):
-            data = fingerprint({"train": train.dataset})
+        stages.compile()
         progress = Progress(identity=identity, data=data or {})
-        if resume:
+        if before is not None:
             progress = load_state(folder, identity, model, model.optimizer, data, accept_changes)
+            check_epochs(progress, settings)
             if progress.step >= len(train):  # accepted changes of the data left fewer batches
                 progress.step = 0
+        progress.restarted = stages.restarted
+        progress.norms = stages.norms.paths
         averaged = type(model).from_config(model.get_config())
         record = Record(
             folder,
@@ -159,22 +167,37 @@ def fit(
             settings.validate_every,
             *(monitor or (task.monitor, task.monitor_mode)),
             _lower_rate_fix(settings),
-            norms,
+            stages.norms,
+            Limits(settings.patience, settings.time_limit),
         )
-        LOGGER.info(describe_optimizer(settings))
-        _run(
-            model,
-            train,
-            settings,
-            record,
-            ProgressBar(len(train), train.batch_size, task.metric_names),
-            callbacks,
-        )
+        _describe(stages, settings, before, len(train))
+        bar = ProgressBar(len(train), train.batch_size, task.metric_names, epochs=settings.epochs)
+        _run(stages, train, settings, record, bar, callbacks)
         # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
-        assign_average(model, averaged, norms)
+        assign_average(model, averaged, stages.norms)
+        record.finish(model)
         averaged.save(folder / "last.keras")
         model.set_weights(averaged.get_weights())
     return progress.history
+
+
+def _describe(stages: Stages, settings: Training, before: Progress | None, steps: int) -> None:
+    """Log the optimizer, what is frozen, the factors of the rates, and the change of the rate."""
+    for line in (describe_optimizer(settings), *stages.describe()):
+        LOGGER.info(line)
+    join = None if before is None else describe_join(before, settings, steps, stages.restarted)
+    if join is not None:
+        LOGGER.info(join)
+
+
+def _check_patience(settings: Training, validate: Any) -> None:
+    if settings.patience is not None and validate is None:
+        raise UserError(
+            "patience is set, but the run is not evaluated",
+            rule="data or a function for validate, whose metric the patience is about",
+            received=f"patience={settings.patience}, validate=None",
+            fix="validate=validation_data",
+        )
 
 
 def _fit_to_model(train: ForeignBatches, model: Joined) -> None:
@@ -231,20 +254,20 @@ def feed(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
 
 
 def _run(
-    model: Joined,
+    stages: Stages,
     train: Any,
     settings: Training,
     record: Record,
     bar: ProgressBar,
     callbacks: tuple[keras.callbacks.Callback, ...],
 ) -> None:
-    progress, steps = record.progress, len(train)
+    model, progress, steps = stages.model, record.progress, len(train)
     stop = StopOnInterrupt()
     all_callbacks: list[keras.callbacks.Callback] = [record]
     if settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
     if record.validate is not None and record.validate_every > 1:
-        prepare_for_evaluations(callbacks, [f"val_{name}" for name in bar.metrics])
+        prepare_for_evaluations(callbacks, [f"val_{name}" for name in (*bar.metrics, "loss")])
     all_callbacks += [*callbacks, bar, stop]
     restored = restored_epoch(callbacks)
     if restored > progress.epoch:
@@ -253,18 +276,20 @@ def _run(
         record.restart()
     with stop:
         try:
-            stopped = False
+            stopped = record.limits.reason(progress, settings.epochs) is not None
             while progress.epoch < settings.epochs and not stopped:
+                if stages.is_due(progress):
+                    stages.unfreeze(progress, record.averaged)
                 # Keras's `fit` has one `steps_per_epoch` for all epochs, so the remainder of an
-                # interrupted epoch needs a separate call.
-                partial = progress.step > 0
-                source = EpochBatches(train, progress.epoch, progress.step, settings.epochs)
+                # interrupted epoch needs a separate call; and one optimizer.
+                until = progress.epoch + 1 if progress.step else stages.until(progress)
+                source = EpochBatches(train, progress.epoch, progress.step, settings.epochs, until)
                 with _reraise_source_error(source):
                     model.fit(
                         feed(source, sizes_vary=len(_sizes(train)) > 1),
                         steps_per_epoch=steps - progress.step,
                         initial_epoch=progress.epoch,
-                        epochs=progress.epoch + 1 if partial else settings.epochs,
+                        epochs=until,
                         callbacks=all_callbacks,
                         verbose=0,
                         shuffle=False,
@@ -274,6 +299,9 @@ def _run(
             bar.close()
     if stop.interrupted:
         raise KeyboardInterrupt
+    reason = record.limits.reason(progress, settings.epochs)
+    if reason is not None:
+        LOGGER.info(reason)
 
 
 @contextlib.contextmanager
@@ -304,9 +332,3 @@ def _lower_rate_fix(settings: Training) -> str:
     if isinstance(value, dict):
         fields["learning_rate"] = settings.optimizer.arguments["learning_rate"] | value
     return f"settings=Training(optimizer={ {'type': settings.optimizer.type} | fields })"
-
-
-def _compiles_faster() -> bool:
-    # TensorFlow's training step compiled by XLA runs at 0.65 of its speed without XLA (measured
-    # on CPUs, benchmarks/RESULTS.md).
-    return keras.backend.backend() == "jax"

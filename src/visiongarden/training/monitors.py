@@ -35,7 +35,7 @@ def check_monitors(
     """
     callbacks = list(callbacks)
     evaluated = [f"val_{name}" for name in metrics]
-    logged = ["loss", *loss.terms, *evaluated]
+    logged = ["loss", *loss.terms, *evaluated, *(["val_loss"] if evaluated else [])]
     # Another callback may add values.
     only_keras = all(type(each).__module__.startswith("keras.") for each in callbacks)
     for callback in _monitoring(callbacks):
@@ -44,9 +44,7 @@ def check_monitors(
             raise UserError(
                 f"the callback {name} monitors {monitor!r}, which is not logged",
                 rule="the loss, one of its terms, or a metric of the evaluation",
-                received=f"monitor={monitor!r}; no loss is computed on the validation split"
-                if monitor.startswith("val_")
-                else f"monitor={monitor!r}",
+                received=f"monitor={monitor!r}",
                 fix=f"monitor: {evaluated[0]}, mode: max ({nearest(monitor, logged)})"
                 if evaluated
                 else nearest(monitor, logged),

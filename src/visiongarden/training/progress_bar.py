@@ -22,6 +22,8 @@ class ProgressBar(keras.callbacks.Callback):
         metrics: Names of the evaluation metrics, in the logs with "val_" in front, which are shown
             apart from the terms of the loss.
         shown_by: Reporter of the progress within an epoch. Defaults to the current one.
+        epochs: Epochs of the run. Defaults to those of Keras's `fit`, of which a run may need
+            several.
     """
 
     def __init__(
@@ -30,13 +32,19 @@ class ProgressBar(keras.callbacks.Callback):
         batch_size: int,
         metrics: tuple[str, ...] = ("AP", "AP50"),
         shown_by: Reporter | None = None,
+        epochs: int | None = None,
     ) -> None:
         super().__init__()
         self.steps, self.batch_size, self.metrics = steps, batch_size, metrics
-        self.reporter = shown_by or reporter()
+        self.reporter, self._epochs = shown_by or reporter(), epochs
         self._last_metrics: dict[str, float] = {}
         self._first_step: int | None = None
         self._train_seconds: float | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the run."""
+        return int(self._epochs or self.params["epochs"])
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Start the clock."""
@@ -47,7 +55,7 @@ class ProgressBar(keras.callbacks.Callback):
         """Reset the bar."""
         self._epoch, self._epoch_start_time = epoch, time.monotonic()
         self._batch = 0
-        self._title = f"epoch {epoch + 1}/{self.params['epochs']}"
+        self._title = f"epoch {epoch + 1}/{self.epochs}"
         self.reporter.update(self._title, 0, self.steps)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -70,7 +78,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._last_metrics = {name: logs[key] for name, key in named.items() if key in logs}
         loss = f"{_format_loss(logs)}{self._format_terms(logs)}"
         metrics = self._format_metrics()
-        LOGGER.info(f"epoch {epoch + 1:>3}/{self.params['epochs']}  {loss}  {metrics}")
+        LOGGER.info(f"epoch {epoch + 1:>3}/{self.epochs}  {loss}  {metrics}")
         self.reporter.update(self._title, self.steps, self.steps, f"{loss}  {metrics}")
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -105,7 +113,7 @@ class ProgressBar(keras.callbacks.Callback):
 
     def _seconds_left(self, now: float) -> float:
         done = self._global_step() - (self._first_step or 0)
-        total = self.params["epochs"] * self.steps
+        total = self.epochs * self.steps
         return (now - self._start_time) / max(done, 1) * (total - self._global_step())
 
 

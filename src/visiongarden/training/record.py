@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import keras
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
 from visiongarden.training.finite import not_finite
+from visiongarden.training.limits import Limits
 from visiongarden.training.state import (
     Progress,
     restore_rng_states,
@@ -41,6 +43,7 @@ class Record(keras.callbacks.Callback):
         best_mode: "max" or "min": which values of this metric are better.
         fix: The `fix` line of the error raised when the run diverges.
         norms: Batch normalizations that were untouched when the run began.
+        limits: When the run ends before its last epoch.
     """
 
     def __init__(
@@ -56,13 +59,15 @@ class Record(keras.callbacks.Callback):
         best_mode: str = "max",
         fix: str = "a lower learning rate",
         norms: UntrainedNorms | None = None,
+        limits: Limits | None = None,
     ) -> None:
         super().__init__()
         self.folder, self.averaged, self.validate = folder, averaged, validate
         self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
         self._rng_states, self._fix = rng_states(averaged), fix
-        self._norms = norms
+        self._norms, self.limits = norms, limits or Limits()
+        self._began, self._seconds_before = time.monotonic(), progress.seconds
         self._sign = -1.0 if best_mode == "min" else 1.0
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
@@ -84,8 +89,10 @@ class Record(keras.callbacks.Callback):
         self._rng_states = rng_states(self.averaged)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Count the steps of the epoch, including those before a resume."""
+        """Count the steps of the epoch, including those before a resume; end at the time limit."""
         self._step += 1
+        if self.limits.are_up(self._seconds()):
+            self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Evaluate and save the model; an epoch that was interrupted saves its state only.
@@ -102,15 +109,39 @@ class Record(keras.callbacks.Callback):
             assign_average(model, self.averaged, self._norms)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
             metrics = self._evaluate(epoch) if self.validate is not None and due else {}
+            self.progress.waited += 1
             self._save_epoch(epoch, logs, metrics)
+            if metrics and self.limits.are_reached(self.progress.waited):
+                model.stop_training = True
             # The other callbacks find them under the names that Keras gives them.
-            logs.update({f"val_{name}": value for name, value in metrics.items()})
+            logs.update({_logged(name): value for name, value in metrics.items()})
         self.progress.epoch = epoch + 1 if complete else epoch
         self.progress.step = 0 if complete else self._step
         self._step = 0
+        self.progress.seconds = self._seconds()
         # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
         # line repeats the epoch.
         save_state(self.folder, self.progress, model, model.optimizer)
+
+    def finish(self, model: Any) -> None:
+        """Evaluate a run that ended early after an epoch without an evaluation.
+
+        `best.keras` exists afterwards, whatever ended the run.
+        """
+        progress, rows = self.progress, self.progress.history
+        is_between_epochs = progress.step == 0 and bool(rows)
+        if self.validate is not None and is_between_epochs and self.best_by not in rows[-1]:
+            metrics = self._evaluate(progress.epoch - 1)
+            rows[-1] |= {name: float(value) for name, value in metrics.items()}
+            self._keep_if_best(progress.epoch - 1, metrics)
+            write_json(self.folder / "history.json", rows)
+            save_state(self.folder, progress, model, model.optimizer)
+        if not (self.folder / "best.keras").exists():
+            # The time was up in the first epoch, or no epoch has been evaluated before this one.
+            self.averaged.save(self.folder / "best.keras")
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.monotonic() - self._began
 
     def _check(self, epoch: int, loss: float) -> None:
         model: Any = self.model
@@ -137,9 +168,13 @@ class Record(keras.callbacks.Callback):
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in values.items()}
         self.progress.history.append(entry)
         write_json(self.folder / "history.json", self.progress.history)
+        self._keep_if_best(epoch, metrics)
+
+    def _keep_if_best(self, epoch: int, metrics: dict[str, float]) -> None:
         if self.validate is None or (
             self.best_by in metrics and self._is_best(metrics[self.best_by])
         ):
+            self.progress.best_epoch = epoch + 1
             self.averaged.save(self.folder / "best.keras")
 
     def _is_best(self, value: float) -> bool:
@@ -149,10 +184,18 @@ class Record(keras.callbacks.Callback):
         if math.isnan(value):
             return best is None
         # An equal score counts as better: while all scores are 0, the later epoch has learned more.
+        # It does not count for the patience, which would never end at a score of 0 or 1.
         if best is not None and self._sign * value < self._sign * best:
             return False
+        if best is None or value != best:
+            self.progress.waited = 0
         self.progress.best = float(value)
         return True
+
+
+def _logged(name: str) -> str:
+    """Return the name of a value of the evaluation in the logs; that of the loss is the same."""
+    return name if name.startswith("val_") else f"val_{name}"
 
 
 class Board(keras.callbacks.Callback):

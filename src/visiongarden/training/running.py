@@ -46,6 +46,12 @@ def trained_with(
             _forget(state)
 
 
+def variants_of(model: Joined) -> list[Joined]:
+    """Return the models of the other image sizes, while a model is trained at several sizes."""
+    found: SizeVariants | None = vars(model).get("_size_variants")
+    return [] if found is None else list(found.variants.values())
+
+
 def _forget(state: Any) -> None:
     for name in _STATE:
         state.pop(name, None)

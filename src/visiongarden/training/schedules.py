@@ -17,8 +17,8 @@ from visiongarden.types import Tensor
 class OfRun(Protocol):
     """A schedule that depends on the length of the run, which `fit` completes when it starts."""
 
-    def for_run(self, epochs: int, steps_per_epoch: int) -> Any:
-        """Return the schedule of a run of so many epochs and steps."""
+    def for_run(self, epochs: int, steps_per_epoch: float) -> Any:
+        """Return the schedule of a run of so many epochs and steps, that is updates of weights."""
         ...
 
 
@@ -32,7 +32,8 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         final_lr_fraction: Learning rate at the end, as a fraction of `peak`. With 1 and without a
             warm-up, the learning rate is constant.
         epochs: Epochs of the run; filled in by `fit`.
-        steps_per_epoch: Steps of an epoch; filled in by `fit`.
+        steps_per_epoch: Updates of the weights in an epoch; filled in by `fit`. Not an integer if
+            gradients are accumulated over a number of batches that does not divide an epoch's.
 
     Raises:
         ConfigError: An argument is outside its range; the schedule is called before `epochs` and
@@ -50,7 +51,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         warmup_epochs: float = 3.0,
         final_lr_fraction: float = 0.01,
         epochs: int | None = None,
-        steps_per_epoch: int | None = None,
+        steps_per_epoch: float | None = None,
     ) -> None:
         for name, value, valid, rule, example in (
             ("peak", peak, peak > 0, "greater than 0", 0.002),
@@ -73,7 +74,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         self.final_lr_fraction = final_lr_fraction
         self.epochs, self.steps_per_epoch = epochs, steps_per_epoch
 
-    def for_run(self, epochs: int, steps_per_epoch: int) -> Self:
+    def for_run(self, epochs: int, steps_per_epoch: float) -> Self:
         """Return the schedule with the length of the run, where it is not given."""
         length = {
             "epochs": self.epochs or epochs,
@@ -91,7 +92,7 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
         cosine_factor = final + (1 - final) * 0.5 * (1 + ops.cos(math.pi * progress))
         return self.peak * ops.where(step < warmup, warmup_factor, cosine_factor)
 
-    def _lengths(self) -> tuple[int, int]:
+    def _lengths(self) -> tuple[float, int]:
         """Return the steps of the run and of the warm-up."""
         if self.epochs is None or self.steps_per_epoch is None:
             raise ConfigError(
@@ -112,3 +113,35 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "epochs": self.epochs,
             "steps_per_epoch": self.steps_per_epoch,
         }
+
+
+@register
+class Shifted(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule of a run that counts batches: from a later one on, or several as one step.
+
+    Args:
+        schedule: The schedule.
+        start: Batch at which it begins.
+        batches: Batches of a step of the schedule.
+
+    Example:
+        >>> from visiongarden.training.schedules import Shifted
+        >>> decay = keras.optimizers.schedules.PolynomialDecay(0.4, 4, end_learning_rate=0.0)
+        >>> [round(float(Shifted(decay, start=10, batches=2)(n)), 1) for n in (9, 10, 11, 12, 14)]
+        [0.4, 0.4, 0.4, 0.3, 0.2]
+    """
+
+    def __init__(self, schedule: Any, start: int = 0, batches: int = 1) -> None:
+        if isinstance(schedule, dict):
+            schedule = keras.optimizers.schedules.deserialize(schedule)
+        self.schedule, self.start, self.batches = schedule, start, batches
+
+    def __call__(self, step: Tensor | int) -> Tensor:
+        """Return the learning rate at a batch, an integer counted from 0."""
+        count = ops.maximum(ops.cast(step, "int32") - self.start, 0)
+        return self.schedule(count // self.batches)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor arguments."""
+        inner = keras.optimizers.schedules.serialize(self.schedule)
+        return {"schedule": inner, "start": self.start, "batches": self.batches}

@@ -40,6 +40,23 @@ class Training(Value):
             batch has one of up to five sizes, multiples of the largest stride (Redmon and Farhadi
             2017, YOLOv2).
         tensorboard: Whether to write TensorBoard events, if `tensorboard` is installed.
+        patience: Epochs without a better value of the metric that selects `best.keras`, after
+            which the run ends; None: it does not end early.
+        time_limit: Seconds of training and evaluation after which the run ends, also those before
+            it was resumed.
+        extend: What a resumed run with another number of epochs does to its learning-rate
+            schedule: "stretch" continues the schedule of a run of that length, and "restart" begins
+            the schedule again, for the remaining epochs.
+        freeze: Patterns of the paths of weights that are not trained, such as ["backbone/**"]; `*`
+            matches within one segment, `**` one or more segments. A frozen batch normalization
+            keeps its statistics.
+        unfreeze_at_epoch: Number of the epoch, counted from 1, from which frozen layers are
+            trained as well.
+        learning_rate_factors: Factor of the learning rate by pattern of paths, such as
+            {"backbone/**": 0.1}. A pattern may refine another one.
+        layer_decay: Factor of the learning rate from one group of layers to the one before it: the
+            head has 1, the decoder `layer_decay`, and the layers of the backbone smaller and
+            smaller ones towards the image.
     """
 
     epochs: PositiveInt = 100
@@ -53,6 +70,18 @@ class Training(Value):
     seed: NonNegativeInt = 0
     multi_scale: MultiScale = 0.0
     tensorboard: bool = True
+    patience: PositiveInt | None = None
+    time_limit: Annotated[float, Field(gt=0)] | None = None
+    extend: Literal["stretch", "restart"] = "stretch"
+    freeze: tuple[str, ...] = ()
+    unfreeze_at_epoch: Annotated[int, Field(ge=2)] | None = None
+    learning_rate_factors: dict[str, Annotated[float, Field(gt=0)]] = {}  # noqa: RUF012  frozen
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @field_validator("freeze", mode="before")
+    @classmethod
+    def _one_or_several(cls, patterns: Any) -> Any:
+        return (patterns,) if isinstance(patterns, str) else patterns
 
     @field_validator("optimizer", mode="before")
     @classmethod
@@ -71,6 +100,36 @@ class Training(Value):
         if isinstance(fields, Mapping):
             check_place(fields, cls.model_fields)
         return fields
+
+    @model_validator(mode="after")
+    def _unfreezes_something(self) -> Self:
+        epoch = self.unfreeze_at_epoch
+        if epoch is not None and not self.freeze:
+            raise ConfigError(
+                "unfreeze_at_epoch is set, but nothing is frozen",
+                rule="patterns in training.freeze",
+                received=f"unfreeze_at_epoch={epoch}, freeze=[]",
+                fix="training.freeze=[backbone/**]",
+            )
+        if epoch is not None and epoch > self.epochs:
+            raise ConfigError(
+                f"unfreeze_at_epoch is {epoch}, but the run has {self.epochs} epochs",
+                rule="an epoch of the run, counted from 1, or null: the layers stay frozen",
+                received=f"unfreeze_at_epoch={epoch}, epochs={self.epochs}",
+                fix="training.unfreeze_at_epoch=null",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_factors(self) -> Self:
+        if self.layer_decay is not None and self.learning_rate_factors:
+            raise ConfigError(
+                "both learning_rate_factors and layer_decay are set",
+                rule="one of them determines the factor of each weight",
+                received=f"layer_decay={self.layer_decay}",
+                fix="training.layer_decay=null",
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:

@@ -17,6 +17,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
         epoch: Index of the first epoch, from 0.
         step: Batches of that epoch to skip.
         epochs: Epochs of the whole run.
+        until: Epoch at which the batches end; by default that of the run.
 
     Attributes:
         error: Exception raised while a batch was read. TensorFlow replaces an error of a Python
@@ -24,9 +25,11 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
             text; `fit` raises this one instead.
     """
 
-    def __init__(self, loader: Any, epoch: int, step: int, epochs: int) -> None:
+    def __init__(
+        self, loader: Any, epoch: int, step: int, epochs: int, until: int | None = None
+    ) -> None:
         self.error: Exception | None = None
-        self._batches = _read(loader, epoch, step, epochs)
+        self._batches = _read(loader, epoch, step, epochs, epochs if until is None else until)
 
     def __next__(self) -> tuple[Any, Any]:
         try:
@@ -43,10 +46,10 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
 
 
 def _read(
-    loader: Any, epoch: int, step: int, epochs: int
+    loader: Any, epoch: int, step: int, epochs: int, until: int
 ) -> Generator[tuple[Any, Any], None, None]:
     steps = len(loader)
-    for number in range(epoch, epochs):
+    for number in range(epoch, until):
         batches, first = loader.epoch(number, epochs), step if number == epoch else 0
         count = 0
         # A resumed epoch reads its first batches again and drops them: `epoch` has no start.

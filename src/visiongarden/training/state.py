@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ _RECIPE_FIELDS = ("data", "training", "transforms", "evaluation")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
 ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
+EXTENDING = ("epochs", "extend", "patience", "time_limit")
+"""Training fields that say when a run ends, which may change when it is resumed."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
 # damaged or hostile file cannot exhaust the memory.
@@ -52,6 +55,13 @@ class Progress:
         identity: Values that must be unchanged in a run that is resumed.
         data: Fingerprint of the training and validation data; see
             `visiongarden.data.fingerprint`.
+        best_epoch: Number of the epoch of `best.keras`, from 1; None before the first evaluation.
+        waited: Epochs since the metric last became better than all values before.
+        seconds: Time of training and evaluation so far.
+        unfrozen: Whether layers that were frozen at first are trained.
+        restarted: Epochs before the one in which the learning-rate schedule last began.
+        norms: Paths of the moving means of batch normalizations that had seen no batch when the
+            run began.
     """
 
     epoch: int = 0
@@ -60,6 +70,12 @@ class Progress:
     history: list[dict[str, float]] = field(default_factory=list)
     identity: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    best_epoch: int | None = None
+    waited: int = 0
+    seconds: float = 0.0
+    unfrozen: bool = False
+    restarted: int = 0
+    norms: list[str] = field(default_factory=list)
 
 
 def save_state(
@@ -101,6 +117,36 @@ def load_state(
         UserError: The file does not exist, is damaged, or belongs to a different run.
         DataChangedError: The data changed since the run began.
     """
+    with _opened(folder) as (path, archive):
+        progress = _read_header(path, archive)
+        saved = _with_extension(progress.identity, identity)
+        if accept_changes:
+            saved = _with_adjustable(saved, identity)
+        elif saved.get("data") == identity.get("data"):
+            # Compared before the fields: defaults depend on the data (classes, epochs), so
+            # changed fields would be reported in place of the cause.
+            _compare_data(folder, progress.data, data or {})
+        _compare_fields(path, saved, identity)
+        for name, variable in state_variables(model, optimizer):
+            variable.assign(_read_array(path, archive, name, variable))
+        _adjust_rate(optimizer, progress.identity, identity)
+        restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
+    progress.identity, progress.data = identity, data or progress.data
+    return progress
+
+
+def saved_progress(folder: Path) -> Progress:
+    """Return the progress of the run in a folder, with the `identity` that it had so far.
+
+    Raises:
+        UserError: There is no checkpoint, or it is damaged.
+    """
+    with _opened(folder) as (path, archive):
+        return _read_header(path, archive)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[tuple[Path, Any]]:
     path = folder / FILE
     if not path.is_file():
         raise UserError(
@@ -110,19 +156,7 @@ def load_state(
         )
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            progress = _read_header(path, archive)
-            saved = progress.identity
-            if accept_changes:
-                saved = _with_adjustable(saved, identity)
-            elif saved.get("data") == identity.get("data"):
-                # Compared before the fields: defaults depend on the data (classes, epochs), so
-                # changed fields would be reported in place of the cause.
-                _compare_data(folder, progress.data, data or {})
-            _compare_fields(path, saved, identity)
-            for name, variable in state_variables(model, optimizer):
-                variable.assign(_read_array(path, archive, name, variable))
-            _adjust_rate(optimizer, progress.identity, identity)
-            restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
+            yield path, archive
     except UserError:
         raise
     except Exception as error:  # NumPy and zipfile raise many types for a damaged file
@@ -131,8 +165,6 @@ def load_state(
             received=str(error),
             fix="train in another folder, without resuming",
         ) from error
-    progress.identity, progress.data = identity, data or progress.data
-    return progress
 
 
 def state_variables(
@@ -214,8 +246,9 @@ def _read_header(path: Path, archive: Any) -> Progress:
     progress = Progress(**data)
     rows = progress.history
     if (
-        any(type(n) is not int or n < 0 for n in (progress.epoch, progress.step))
-        or type(progress.best) not in (int, float, type(None))
+        any(type(n) is not int or n < 0 for n in _counts(progress))
+        or any(type(n) not in (int, float, type(None)) for n in (progress.best, progress.seconds))
+        or not all(isinstance(path, str) for path in progress.norms)
         or not isinstance(rows, list)
         or not all(isinstance(row, dict) for row in rows)
         or not all(type(v) in (int, float) for row in rows for v in row.values())
@@ -226,6 +259,11 @@ def _read_header(path: Path, archive: Any) -> Progress:
             fix=f"train without {option('resume')}",
         )
     return progress
+
+
+def _counts(progress: Progress) -> tuple[Any, ...]:
+    best_epoch = 0 if progress.best_epoch is None else progress.best_epoch
+    return (progress.epoch, progress.step, best_epoch, progress.waited, progress.restarted)
 
 
 def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -> np.ndarray:
@@ -243,6 +281,15 @@ def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -
             received=str(array.shape),
         )
     return array
+
+
+def _with_extension(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """Return the checkpoint's identity with the current end of the run."""
+    training, now = saved.get("training"), current.get("training")
+    if not isinstance(training, dict) or not isinstance(now, dict):
+        return saved
+    changed = {name: now[name] for name in EXTENDING if name in now}
+    return saved | {"training": training | changed}
 
 
 def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ was saved with a mean IoU of 0.15 on them, and 0.87 with it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import keras
 import numpy as np
 from keras import ops
@@ -25,17 +27,21 @@ class UntrainedNorms:
 
     Args:
         model: Model at the start of a run, before its first step.
+        paths: Paths of the moving means that were untouched when a resumed run began.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, paths: Collection[str] | None = None) -> None:
         self._norms = [
             layer
             for layer in with_sublayers(model)
             if isinstance(layer, keras.layers.BatchNormalization)
-            and layer.trainable
-            and _is_constant(layer.moving_mean, 0)
-            and _is_constant(layer.moving_variance, 1)
+            and (_is_untouched(layer) if paths is None else layer.moving_mean.path in paths)
         ]
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of the moving means of these normalizations."""
+        return [norm.moving_mean.path for norm in self._norms]
 
     def corrected(self, steps: int) -> dict[int, np.ndarray]:
         """Return the corrected moving statistics after a number of steps.
@@ -61,6 +67,11 @@ class UntrainedNorms:
                 mean = ops.convert_to_numpy(norm.moving_mean)
                 values[id(norm.moving_mean)] = mean / (1 - remainder)
         return values
+
+
+def _is_untouched(norm: keras.layers.BatchNormalization) -> bool:
+    is_new = _is_constant(norm.moving_mean, 0) and _is_constant(norm.moving_variance, 1)
+    return bool(norm.trainable and is_new)
 
 
 def _is_constant(variable: keras.Variable, value: float) -> bool:

@@ -10,8 +10,8 @@ by weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -19,6 +19,22 @@ from keras import ops
 from visiongarden.registry import register
 from visiongarden.training.vectors import flat, split
 from visiongarden.types import Tensor
+
+
+class Group(NamedTuple):
+    """Weights that are updated alike, as one vector.
+
+    Attributes:
+        rows: Positions among the trained weights.
+        decay: Weight decay.
+        factor: Factor of the learning rate.
+        is_late: Whether their steps are counted from a later one.
+    """
+
+    rows: list[int]
+    decay: float
+    factor: float = 1.0
+    is_late: bool = False
 
 
 class VectorOptimizer(keras.optimizers.Optimizer):
@@ -82,6 +98,34 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             name=name or type(self).__name__.lower(),
         )
         self._excluded: tuple[set[int], tuple[str, ...]] = (set(), ())
+        self._factors: Mapping[int, float] = {}
+        self._late: frozenset[int] = frozenset()
+
+    def set_factors(self, factors: Mapping[int, float], late: Iterable[int] = ()) -> None:
+        """Set factors of the learning rate, before the optimizer is built.
+
+        Args:
+            factors: Factor by the `id` of the weight; 1 for all others.
+            late: `id` of the weights that are trained from a later step than the others on; see
+                `start_late`.
+        """
+        if self.built:
+            raise ValueError("factors of the learning rate can be set only before `build`")
+        self._factors, self._late = dict(factors), frozenset(late)
+
+    def start_late(self) -> None:
+        """Count the steps of the late weights from now on; their average starts at their value.
+
+        The bias correction of the moments would otherwise be that of weights which have been
+        trained from the beginning, and their first updates several times too large.
+        """
+        if self._start is not None:
+            self._start.assign(ops.cast(self.iterations, "float32"))
+        averages = zip(self._groups, self._averages, strict=True) if self.use_ema else ()
+        for group, average in averages:
+            if group.is_late:
+                variables = [self._weights[i] for i in group.rows]
+                average.assign(flat([variable.value for variable in variables]))
 
     def exclude_from_weight_decay(
         self, var_list: Iterable[keras.Variable] | None = None, var_names: Iterable[str] = ()
@@ -109,13 +153,11 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         self.use_ema, self.gradient_accumulation_steps = with_ema, steps
         # Keras would track the list, and save the weights among the variables of the optimizer.
         object.__setattr__(self, "_weights", list(variables))
-        kernels = [i for i, v in enumerate(variables) if self._decays(v)]
-        others = [i for i in range(len(variables)) if i not in set(kernels)]
-        groups = ((kernels, self.weight_decay or 0.0), (others, 0.0))
-        self._groups = [(rows, decay) for rows, decay in groups if rows]
+        self._groups = self._grouped(variables)
         self._states, self._averages, self._sums = [], [], []
-        for number, (rows, _) in enumerate(self._groups):
-            size = sum(math.prod(variables[i].shape) for i in rows)
+        self._start = self.add_variable((), dtype="float32", name="start") if self._late else None
+        for number, group in enumerate(self._groups):
+            size = sum(math.prod(variables[i].shape) for i in group.rows)
             self._states.append(
                 [self._vector(size, f"slot{s}_{number}") for s in range(self.slots)]
             )
@@ -123,6 +165,19 @@ class VectorOptimizer(keras.optimizers.Optimizer):
                 self._averages.append(self._vector(size, f"average_{number}"))
             if self.gradient_accumulation_steps:
                 self._sums.append(self._vector(size, f"gradients_{number}"))
+
+    def _grouped(self, variables: list[keras.Variable]) -> list[Group]:
+        """Return the groups of the weights that are updated alike."""
+        rows: dict[tuple[bool, float, bool], list[int]] = {}
+        for i, variable in enumerate(variables):
+            factor = self._factors.get(id(variable), 1.0)
+            key = (id(variable) in self._late, -factor, not self._decays(variable))
+            rows.setdefault(key, []).append(i)
+        # Late weights are in the last groups, so that the others keep the names of their state.
+        return [
+            Group(rows[key], 0.0 if key[2] else self.weight_decay or 0.0, -key[1], key[0])
+            for key in sorted(rows)
+        ]
 
     def apply(
         self,
@@ -145,19 +200,23 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         if self.loss_scale_factor is not None:
             gradients = [gradient / self.loss_scale_factor for gradient in gradients]
         due, vectors = self._accumulated(
-            [flat([gradients[i] for i in rows]) for rows, _ in self._groups]
+            [flat([gradients[i] for i in group.rows]) for group in self._groups]
         )
         vectors = self._clipped(vectors)
         rate, step = ops.cast(self.learning_rate, "float32"), ops.cast(self.iterations, "float32")
-        for number, ((rows, decay), gradient) in enumerate(zip(self._groups, vectors, strict=True)):
-            group = [variables[i] for i in rows]
-            weights = flat([variable.value for variable in group])
-            update = self._update(gradient, self._states[number], step, due)
-            moved = weights - rate * (update + decay * weights if decay else update)
+        for number, (group, gradient) in enumerate(zip(self._groups, vectors, strict=True)):
+            members, decay = [variables[i] for i in group.rows], group.decay
+            weights = flat([variable.value for variable in members])
+            own_step = (
+                step if self._start is None or not group.is_late else step - self._start.value
+            )
+            update = self._update(gradient, self._states[number], own_step, due)
+            own_rate = rate if group.factor == 1 else rate * group.factor
+            moved = weights - own_rate * (update + decay * weights if decay else update)
             moved = moved if due is None else ops.where(due, moved, weights)
             if self.use_ema:
                 moved = self._averaged(self._averages[number], moved)
-            for variable, part in zip(group, split(moved, group), strict=True):
+            for variable, part in zip(members, split(moved, members), strict=True):
                 constraint = variable.constraint
                 variable.assign(part if constraint is None else constraint(part))
         self._steps.assign_add(1)
@@ -176,9 +235,9 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         """Replace the weights by their moving average, if one is kept; Keras's `fit` ends so."""
         if not self.use_ema:
             return
-        for (rows, _), average in zip(self._groups, self._averages, strict=True):
-            group = [var_list[i] for i in rows]
-            for variable, part in zip(group, split(average.value, group), strict=True):
+        for group, average in zip(self._groups, self._averages, strict=True):
+            members = [var_list[i] for i in group.rows]
+            for variable, part in zip(members, split(average.value, members), strict=True):
                 variable.assign(part)
 
     def _decays(self, variable: keras.Variable) -> bool:
@@ -202,8 +261,8 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             return [ops.clip(vector, -self.clipvalue, self.clipvalue) for vector in vectors]
         if self.clipnorm is not None:
             return [
-                self._each_clipped(vector, rows)
-                for vector, (rows, _) in zip(vectors, self._groups, strict=True)
+                self._each_clipped(vector, group.rows)
+                for vector, group in zip(vectors, self._groups, strict=True)
             ]
         if self.global_clipnorm is not None:
             norm = ops.sqrt(sum(ops.sum(vector * vector) for vector in vectors))

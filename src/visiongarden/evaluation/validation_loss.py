@@ -1,0 +1,69 @@
+"""`LossPredictor`: a predictor that also computes the loss of the images that it predicts on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from visiongarden.backends.forward import compiled_function
+from visiongarden.evaluation.forward import RAW, forward_of
+from visiongarden.evaluation.predictor import Predictor
+from visiongarden.losses import Loss
+from visiongarden.tasks import task_of
+
+NAME = "val_loss"
+
+
+class LossPredictor(Predictor):
+    """Predictor that sums the terms of a loss over all images of an evaluation.
+
+    The raw predictions of the one forward pass are decoded and compared with the targets. A term
+    is the sum of its totals, divided by the sum of its counts, over all batches.
+
+    Args:
+        model: A model made of parts.
+        loss: The loss.
+    """
+
+    def __init__(self, model: Any, loss: Loss) -> None:
+        super().__init__(model, postprocess=task_of(model).postprocess(model))
+        size = tuple(self.image_size)
+        self._run_with_raw = forward_of(model, size, with_raw=True)
+        self._measure = compiled_function(
+            lambda raw, targets: loss(raw, targets, model.context(size))
+        )
+        self._raw: Any = None
+        self._sums: dict[str, np.ndarray] = {}
+
+    def reset(self) -> None:
+        """Begin another evaluation."""
+        self._sums = {}
+
+    def run(self, images: np.ndarray) -> dict[str, Any]:
+        """Return the decoded arrays by name, and keep the raw predictions for `add`."""
+        outputs = dict(self._run_with_raw(images))
+        self._raw = outputs.pop(RAW)
+        return outputs
+
+    def add(self, targets: Mapping[str, np.ndarray], count: int) -> None:
+        """Add the loss of the images that were predicted on last.
+
+        Args:
+            targets: Targets of the images.
+            count: Number of images; further ones are padding.
+        """
+        raw = keras.tree.map_structure(lambda each: each[:count], self._raw)
+        # The loss divides nothing by the number of images, but padding would be background.
+        for name, (total, divisor) in self._measure(raw, dict(targets)).items():
+            values = [float(ops.convert_to_numpy(each)) for each in (total, divisor)]
+            self._sums[name] = self._sums.get(name, np.zeros(2)) + values
+
+    def result(self) -> dict[str, float]:
+        """Return the loss by its name in the logs; nothing if no batch was added."""
+        if not self._sums:
+            return {}
+        return {NAME: float(sum(t / max(c, 1.0) for t, c in self._sums.values()))}

@@ -1,0 +1,146 @@
+"""`Stages`: the optimizer of a run while layers are frozen, and after they are unfrozen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import keras
+
+from visiongarden.models import Joined
+from visiongarden.training.averaging import AveragingOptimizer
+from visiongarden.training.building import make_optimizer
+from visiongarden.training.extension import restarted_at
+from visiongarden.training.freezing import Freezing
+from visiongarden.training.rates import rates_of
+from visiongarden.training.running import variants_of
+from visiongarden.training.settings import Training
+from visiongarden.training.state import Progress
+from visiongarden.training.statistics import UntrainedNorms
+
+
+class Stages:
+    """The model of a run, compiled with an optimizer of the weights that are trained.
+
+    The optimizer of the first stage knows nothing of frozen weights: they have neither gradients
+    nor state. When they are unfrozen, an optimizer of all weights takes over its state.
+
+    Args:
+        model: The model; its layers are frozen here.
+        steps: Steps of an epoch.
+        settings: Settings of the run.
+        loaded: Paths of the weights that hold pretrained values; None if they are not known.
+        before: Progress of the run that is resumed, if any.
+
+    Attributes:
+        freezing: Layers that are frozen at first.
+        restarted: Epochs before the one in which the learning-rate schedule began.
+        norms: Batch normalizations that had seen no batch when the run began.
+    """
+
+    def __init__(
+        self,
+        model: Joined,
+        steps: int,
+        settings: Training,
+        loaded: Collection[str] | None,
+        before: Progress | None,
+    ) -> None:
+        self.model, self._steps, self._settings = model, steps, settings
+        self._rates = rates_of(model, settings.learning_rate_factors, settings.layer_decay)
+        self.restarted = restarted_at(before, settings)
+        self.freezing = Freezing(model, settings.freeze, loaded)
+        self._late: frozenset[int] = frozenset()
+        if before is None or not before.unfrozen:
+            self.freezing.freeze(model)
+        else:
+            self._late = self._frozen_ids()
+        # Before the checkpoint is loaded: a resumed run has to correct the same ones as the run
+        # that it continues.
+        self.norms = UntrainedNorms(model, None if before is None else before.norms)
+
+    def compile(self) -> None:
+        """Compile the model with a new optimizer of the weights that are trained."""
+        optimizer = make_optimizer(self._settings, self._steps, self.restarted)
+        variables = self.model.trainable_variables
+        factors = {id(variable): self._rates.of(variable) for variable in variables}
+        optimizer.set_factors(factors, self._late & factors.keys())
+        self.model.compile(optimizer=optimizer, jit_compile=_compiles_faster())
+        self.model.optimizer.build(variables)
+
+    def describe(self) -> list[str]:
+        """Return what is frozen, and the table of the factors of the learning rate."""
+        lines = [self.freezing.describe(self.model)] if self.freezing.paths else []
+        if self._rates.vary:
+            lines.append(f"learning rates:\n{self._rates.describe(self.model)}")
+        return lines
+
+    def is_due(self, progress: Progress) -> bool:
+        """Return whether frozen layers are trained from the next epoch on."""
+        first = self._settings.unfreeze_at_epoch
+        return (
+            first is not None
+            and not progress.unfrozen
+            and progress.step == 0
+            and progress.epoch + 1 >= first
+        )
+
+    def until(self, progress: Progress) -> int:
+        """Return the epoch, from 0, before which the optimizer stays the same."""
+        first, epochs = self._settings.unfreeze_at_epoch, self._settings.epochs
+        return epochs if first is None or progress.unfrozen else min(first - 1, epochs)
+
+    def unfreeze(self, progress: Progress, averaged: keras.Model) -> None:
+        """Train all weights from now on.
+
+        Args:
+            progress: The progress, which notes it.
+            averaged: Copy of the model with the averaged weights, whose layers are released too.
+        """
+        old = self.model.optimizer
+        self._late = self._frozen_ids()
+        # Their batch normalizations would go on in inference mode.
+        others = variants_of(self.model)
+        for model in (self.model, averaged, *others):
+            self.freezing.release(model)
+        self.compile()
+        _take_over(old, self.model.optimizer)
+        progress.unfrozen = True
+
+    def _frozen_ids(self) -> frozenset[int]:
+        paths = self.freezing.paths
+        return frozenset(id(weight) for weight in self.model.weights if weight.path in paths)
+
+
+def check_layers(model: Joined, settings: Training, loaded: Collection[str] | None = None) -> None:
+    """Check the fields of `training` that select layers of a model, as `fit` does.
+
+    Args:
+        model: The model; it is not changed.
+        settings: Settings of the run.
+        loaded: Paths of the weights that hold pretrained values; None if they are not known.
+
+    Raises:
+        ConfigError: A pattern matches nothing or only a part of a layer, a frozen layer holds no
+            loaded weights, or two factors are given for one weight.
+    """
+    Freezing(model, settings.freeze, loaded)
+    rates_of(model, settings.learning_rate_factors, settings.layer_decay)
+
+
+def _take_over(old: Any, new: Any) -> None:
+    """Continue with another optimizer from the state of the one so far."""
+    # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
+    if isinstance(new, keras.optimizers.LossScaleOptimizer):
+        own = len(new.variables) - len(new.inner_optimizer.variables)
+        for variable, value in zip(new.variables[:own], old.variables[:own], strict=True):
+            variable.assign(value.value)
+        old, new = old.inner_optimizer, new.inner_optimizer
+    optimizer: AveragingOptimizer = new
+    optimizer.continue_from(old)
+
+
+def _compiles_faster() -> bool:
+    # TensorFlow's training step compiled by XLA runs at 0.65 of its speed without XLA (measured
+    # on CPUs, benchmarks/RESULTS.md).
+    return keras.backend.backend() == "jax"
