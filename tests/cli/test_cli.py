@@ -216,7 +216,28 @@ def test_train_is_one_call(monkeypatch, capsys, arguments):
         "reader": "VOC",
         "task": None,
         "invalid_boxes": None,
+        "weights": None,
     }
+
+
+def test_a_run_is_extended_without_naming_its_recipe(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    calls = []
+    monkeypatch.setattr("visiongarden.recipes.train", lambda *given, **named: calls.append(given))
+    assert run("train", "--resume", "training.epochs=120", "--output", "x") == 0
+    assert calls == [(Path("x"), "training.epochs=120")]
+    assert run("train", "--resume", "training.epochs=120") == 2
+    assert "there is no run to resume in runs" in capsys.readouterr().err
+    for name, time in (("first", 2), ("second", 1)):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        for file in ("recipe.yaml", "environment.json"):
+            (folder / file).touch()
+            os.utime(folder / file, (time, time))
+    assert run("train", "--resume", "training.epochs=120") == 0
+    assert calls[1:] == [(Path("runs/first"), "training.epochs=120")]
+    assert run("train") == 2
+    assert "no dataset is named" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

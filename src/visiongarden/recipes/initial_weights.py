@@ -31,7 +31,8 @@ class Start:
 
     Attributes:
         weights: The weights; None starts from random ones.
-        preprocessing: Preprocessing of the model that the weights belong to, if the file names it.
+        preprocessing: Preprocessing of the model that the weights belong to, if the file names it;
+            once they are loaded, that of the model.
         report: Report of the transfer; None before it, and in a run that is resumed.
         is_resumed: Whether the run continues from its checkpoint.
     """
@@ -45,7 +46,9 @@ class Start:
         """Copy the weights into a new model; return what `save` writes."""
         if self.weights is None:
             return self
-        return replace(self, report=self.weights.load_into(model))
+        report = self.weights.load_into(model)
+        # Rules of a published checkpoint set the preprocessing of the model.
+        return replace(self, report=report, preprocessing=model.preprocessing)
 
     def save(self, folder: Path) -> None:
         """Write the report into the folder of a run."""

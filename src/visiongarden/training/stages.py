@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.models import Joined
+from visiongarden.progress import LOGGER
 from visiongarden.training.averaging import AveragingOptimizer
 from visiongarden.training.building import make_optimizer
 from visiongarden.training.extension import restarted_at
@@ -70,7 +71,8 @@ class Stages:
 
     def describe(self) -> list[str]:
         """Return what is frozen, and the table of the factors of the learning rate."""
-        lines = [self.freezing.describe(self.model)] if self.freezing.paths else []
+        is_frozen = self.freezing.paths and not self._late
+        lines = [self.freezing.describe(self.model)] if is_frozen else []
         if self._rates.vary:
             lines.append(f"learning rates:\n{self._rates.describe(self.model)}")
         return lines
@@ -106,6 +108,11 @@ class Stages:
         self.compile()
         _take_over(old, self.model.optimizer)
         progress.unfrozen = True
+        LOGGER.info(
+            f"epoch {progress.epoch + 1}: the layers that were frozen are trained from now on"
+        )
+        for line in self.describe():
+            LOGGER.info(line)
 
     def _frozen_ids(self) -> frozenset[int]:
         paths = self.freezing.paths
