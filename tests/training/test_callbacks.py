@@ -213,7 +213,7 @@ def test_what_is_refused_before_a_run(tmp_path, settings, words):
 @pytest.mark.parametrize(
     ("callback", "words"),
     [
-        ({"type": "EarlyStopping"}, "monitors 'val_loss', which is not logged"),
+        ({"type": "EarlyStopping", "monitor": "val_los"}, "did you mean .*val_loss"),
         ({"type": "EarlyStopping", "monitor": "val_top2"}, "did you mean .*val_top1"),
         ({"type": "EarlyStopping", "monitor": "val_top1"}, "whether 'val_top1' should rise"),
     ],

@@ -44,7 +44,10 @@ def test_padding_of_the_last_batch_is_no_background(tmp_path):
     assert len(dataset) == 4
     keras.utils.set_random_seed(0)
     model = vg.Detector(
-        TinyBackbone(), vg.decoders.PassOn(), vg.heads.AnchorFree(num_classes=5, levels=("p3",)), 64
+        TinyBackbone(),
+        vg.decoders.PassOn(levels=("p3",)),
+        vg.heads.AnchorFree(num_classes=5, levels=("p3",)),
+        64,
     )
     found = make_validator(dataset, batch_size=3, loss=model.parts.head.chosen_loss())(model)
     model.compile("sgd")

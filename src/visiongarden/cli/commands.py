@@ -57,9 +57,7 @@ def demo(
 def train(
     recipe: Annotated[
         str | None,
-        typer.Argument(
-            help="Dataset or recipe (.yaml); with --resume also a run, by default the last."
-        ),
+        typer.Argument(help="Dataset, recipe (.yaml), or with --resume a run."),
     ] = None,
     overrides: Overrides = None,
     reader: Reader = None,
