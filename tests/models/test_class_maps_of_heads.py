@@ -136,3 +136,23 @@ def test_values_are_no_classes(label_map):
         found.samples[0].labels[:] = 7
     with pytest.raises(UserError, match="are values"):
         task_of(build()).check(found)
+
+
+def test_labels_of_whole_images_hide_no_boxes():
+    """They are listed above the image, which stays as the head with boxes draws it."""
+    model = build()
+    image = np.full((60, 90, 3), 128, np.uint8)
+    boxes = vg.samples.Instances(
+        (60, 90), vg.samples.Boxes([[0, 0, 30, 30]]), np.array([0]), scores=np.array([0.9])
+    )
+    scene = vg.types.Ranking(np.array([1, 0], np.int32), np.array([0.75, 0.25], np.float32))
+    found = vg.types.HeadResults({"boxes": boxes, "scene": scene})
+    task = task_of(model)
+    drawn = task.draw(image, found, model.class_map)
+    alone = task.tasks["boxes"].draw(image, boxes, model.class_map)
+    band = drawn.shape[0] - 60
+    assert 0 < band < 60
+    np.testing.assert_array_equal(drawn[band:], alone)
+    # The names are those of the scenes: the same band as of the head alone.
+    listed = task.tasks["scene"].draw(np.full_like(image, 255), scene, ClassMap(SCENES))
+    np.testing.assert_array_equal(drawn[:band], listed[:band])

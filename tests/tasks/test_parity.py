@@ -32,7 +32,7 @@ def rounded(expected, size, seed=1):
 def test_rounding_passes_for_every_amount_of_training(spread, needs_nms):
     expected = arrays(spread)
     actual = rounded(expected, {"boxes": 1e-4, "scores": 1e-6})
-    parity = DetectionTask().difference(expected, actual, needs_nms)
+    parity = DetectionTask().difference(expected, actual, needs_nms=needs_nms)
     assert parity.agrees, parity
     assert parity.found > 0 or not spread
 

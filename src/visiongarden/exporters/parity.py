@@ -40,7 +40,8 @@ def compare(
     expected = {name: keras.ops.convert_to_numpy(array) for name, array in found.items()}
     exported = file if isinstance(file, ExportedModel) else load(file)
     actual = exported(images)
-    return task_of(model).difference(expected, actual, needs_nms(model), postprocess)
+    suppression = {"needs_nms": needs_nms(model), "nms": postprocess}
+    return task_of(model).difference(expected, actual, **suppression)
 
 
 def noise(preprocessing: Preprocessing, size: ImageSize) -> np.ndarray:

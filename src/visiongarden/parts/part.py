@@ -65,9 +65,17 @@ class Part(Concise):
         # layers that were created before.
         with fresh_names(), keras.name_scope(name or self.role):
             tensors = feature_inputs(inputs, image_size)
-            outputs = self._raw_outputs(tensors)
-        takes = tensors["p0"] if inputs.keys() == {"p0"} else tensors
-        return keras.Model(takes, outputs, name=name or self.role)
+            takes, outputs = self._graph(tensors)
+        # Outside the scope, which is part of the paths of what is created in it.
+        return self._model(takes, outputs, name or self.role)
+
+    def _graph(self, tensors: FeatureMaps) -> tuple[Any, Any]:
+        """Return the inputs and outputs of the part's model."""
+        takes = tensors["p0"] if tensors.keys() == {"p0"} else tensors
+        return takes, self._raw_outputs(tensors)
+
+    def _model(self, takes: Any, outputs: Any, name: str) -> keras.Model:
+        return keras.Model(takes, outputs, name=name)
 
     def shapes(self, inputs: FeatureSpec = IMAGE, image_size: ImageSize | None = None) -> Any:
         """Return the shapes of the outputs of `wire`, without creating a weight.

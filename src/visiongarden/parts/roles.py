@@ -16,20 +16,17 @@ from pydantic import (
 )
 
 from visiongarden.assigners import Assigner
-from visiongarden.backends.names import fresh_names
 from visiongarden.config import Typed, Unknown
 from visiongarden.config.files import is_reading_files
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, ContractError, UserError
 from visiongarden.losses import Loss
-from visiongarden.parts.part import IMAGE, FeaturePart, Part, feature_inputs
+from visiongarden.parts.part import FeaturePart, Part
 from visiongarden.parts.target_inputs import PREFIX, WithTargets, target_inputs
 from visiongarden.postprocess import Decoding
 from visiongarden.types import (
     ClassMap,
     FeatureMaps,
-    FeatureSpec,
-    ImageSize,
     RawPredictions,
     Tensor,
     stride_of,
@@ -295,28 +292,17 @@ class Head(Part):
                 )
         return self
 
-    def as_model(
-        self,
-        inputs: FeatureSpec = IMAGE,
-        image_size: ImageSize | None = None,
-        name: str | None = None,
-    ) -> keras.Model:
-        """Return a plain `keras.Model` of this head alone, for testing, training or connecting.
-
-        Args:
-            inputs: levels, channels and strides of the inputs.
-            image_size: (height, width) in pixels of the image that the features belong to; None
-                leaves height and width unknown.
-            name: name of the model; by default the role of the part.
-        """
+    def _graph(self, tensors: FeatureMaps) -> tuple[Any, Any]:
         if not self.target_inputs:
-            return super().as_model(inputs, image_size, name)
-        with fresh_names(), keras.name_scope(name or self.role):
-            tensors = feature_inputs(inputs, image_size)
-            targets = target_inputs(self.target_inputs)
-            outputs = self._wired(tensors, targets)
+            return super()._graph(tensors)
+        targets = target_inputs(self.target_inputs)
         takes = tensors | {f"{PREFIX}{key}": tensor for key, tensor in targets.items()}
-        model = _HeadModel(takes, outputs, name=name or self.role)
+        return takes, self._wired(tensors, targets)
+
+    def _model(self, takes: Any, outputs: Any, name: str) -> keras.Model:
+        if not self.target_inputs:
+            return super()._model(takes, outputs, name)
+        model = _HeadModel(takes, outputs, name=name)
         model.take_targets(self.target_inputs)
         return model
 

@@ -21,8 +21,8 @@ from visiongarden.tasks.parity import (
 def compare_boxes(
     expected: Mapping[str, np.ndarray],
     actual: Mapping[str, np.ndarray],
-    needs_nms: bool,
-    nms: Nms | None,
+    needs_nms: bool = True,
+    nms: Nms | None = None,
 ) -> Parity:
     """Compare boxes and scores, and the detections that remain after suppression.
 

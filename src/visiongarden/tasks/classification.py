@@ -19,7 +19,7 @@ from visiongarden.postprocess import Rank
 from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, decisions
+from visiongarden.tasks.parity import Arrays, Parity, decisions
 from visiongarden.tasks.prediction_files import PredictionFiles, counted
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
@@ -152,13 +152,7 @@ class ClassificationTask(WholeImageTask):
         """Return the collector of `classes.json` and `classes.csv`."""
         return ClassificationFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the scores and the best class of each image."""
         return decisions(expected["scores"], actual["scores"], "classes")
 

@@ -24,7 +24,7 @@ from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Samp
 from visiongarden.tasks.box_examples import box_match, box_targets, invalid_boxes
 from visiongarden.tasks.box_parity import compare_boxes
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity
+from visiongarden.tasks.parity import Arrays, Parity
 from visiongarden.tasks.prediction_files import PredictionFiles, number
 from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, target
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic, Transform
@@ -172,19 +172,13 @@ class DetectionTask(Task):
         """Return the collector of `detections.json`."""
         return DetectionFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare boxes, scores and the detections that remain after suppression.
 
         Without `nms`, its threshold is the score of the twentieth best box, so that a model with
         little training has boxes to compare.
         """
-        return compare_boxes(expected, actual, needs_nms, nms)
+        return compare_boxes(expected, actual, **suppression)
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int

@@ -14,13 +14,14 @@ from visiongarden.decoders import PathAggregation
 from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFreeMasks
 from visiongarden.metrics import CocoMeanAveragePrecision, Metric
+from visiongarden.models.kinds import needs_nms
 from visiongarden.postprocess import Nms, masks_of, suppression
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, Instances, Masks, Sample
 from visiongarden.samples.mask_field import STRIDE
 from visiongarden.tasks.detection import COCO_NMS, DetectionTask, with_upright_boxes
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, max_difference
+from visiongarden.tasks.parity import Arrays, Parity, max_difference
 from visiongarden.tasks.task import Defaults, model_fields, target
 from visiongarden.types import ClassMap, ImageSize
 
@@ -95,7 +96,7 @@ class InstanceSegmentationTask(DetectionTask):
         """Return suppression, followed by the masks of the detections that remain."""
         nms = COCO_NMS if score is None else Nms(score_threshold=score)
         nms = nms if iou is None else nms.replace(iou_threshold=iou)
-        suppress = suppression(model.parts.head.chosen_decoding().needs_nms, nms)
+        suppress = suppression(needs_nms(model), nms)
 
         def run(
             boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, scores: np.ndarray
@@ -107,15 +108,9 @@ class InstanceSegmentationTask(DetectionTask):
 
         return run
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the detections as `DetectionTask` does, and the masks of the best boxes."""
-        found = super().difference(expected, actual, needs_nms, nms)
+        found = super().difference(expected, actual, **suppression)
         best = np.argsort(-expected["scores"].max(axis=-1), axis=-1, kind="stable")[:, :_COMPARED]
         one, other = (_probabilities(each, best) for each in (expected, actual))
         return replace(found, masks=max_difference(one, other))

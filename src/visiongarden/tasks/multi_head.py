@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import Field
 
+from visiongarden.drawing import to_display
 from visiongarden.errors import UserError
 from visiongarden.losses.combined import own_targets
 from visiongarden.metrics import Metric
@@ -20,10 +21,19 @@ from visiongarden.parts import Head, OfClasses
 from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity
+from visiongarden.tasks.parity import Arrays, Parity
 from visiongarden.tasks.task import Section, Task
 from visiongarden.transforms import Letterbox, Resizing, Transform
 from visiongarden.types import ClassMap, HeadResults, ImageSize, Placement
+
+_PAPER = 255
+"""Gray value behind the results that are listed above an image."""
+
+
+def _written(band: np.ndarray) -> np.ndarray:
+    """Return the rows of a picture up to the last one that is not empty."""
+    rows = np.nonzero((band != _PAPER).any(axis=(1, 2)))[0]
+    return band[: rows.max(initial=-1) + 1]
 
 
 def common_resize(tasks: Iterable[Task]) -> Resizing:
@@ -297,24 +307,24 @@ class MultiHeadTask(Task):
         return HeadResults(results, class_maps).replace(class_map=None)
 
     def draw(self, image: np.ndarray, result: Any, class_map: ClassMap | None = None) -> np.ndarray:
-        """Draw the result of each head, one after the other."""
+        """Draw the result of each head; what has no place in the image is listed above it."""
+        picture, bands = to_display(image), []
         for name, task in self.tasks.items():
-            image = task.draw(image, result[name], self._class_map_of(name, class_map))
-        return image
+            found, names = result[name], self._class_map_of(name, class_map)
+            if task.has_places:
+                picture = task.draw(picture, found, names)
+            else:
+                empty = np.full((*picture.shape[:2], 3), _PAPER, np.uint8)
+                bands.append(_written(task.draw(empty, found, names)))
+        return np.concatenate([*bands, picture])
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the arrays of each head; the differences are the largest of all heads."""
         found = []
         for name, task in self.tasks.items():
-            own_nms = self.heads[name].chosen_decoding().needs_nms
             pair = own_targets(expected, name), own_targets(actual, name)
-            found.append(task.difference(*pair, own_nms, nms))
+            own = {"needs_nms": self.heads[name].chosen_decoding().needs_nms}
+            found.append(task.difference(*pair, **suppression | own))
         boxes = [each.boxes for each in found if each.boxes is not None]
         return Parity(
             scores=max(each.scores for each in found),

@@ -20,7 +20,7 @@ from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.tasks.classification import ClassificationFiles
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, applying
+from visiongarden.tasks.parity import Arrays, Parity, applying
 from visiongarden.tasks.prediction_files import counted
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
@@ -156,13 +156,7 @@ class MultiLabelTask(WholeImageTask):
         """Return the collector of `labels.json` and `labels.csv`."""
         return MultiLabelFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the scores, and the classes that apply."""
         return applying(expected["scores"], actual["scores"], self.score)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from visiongarden.markup import Preformatted
+
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+"""Decoded arrays by name, batch first."""
 
 MAX_PIXELS = 0.1
 """Tolerance of a box coordinate, in pixels."""

@@ -15,7 +15,7 @@ from visiongarden.metrics import Metric, RegressionErrors
 from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, difference_of
+from visiongarden.tasks.parity import Arrays, Parity, difference_of
 from visiongarden.tasks.prediction_files import PredictionFiles
 from visiongarden.tasks.task import Defaults, Section, refuse_iou, refuse_score
 from visiongarden.tasks.whole_images import WholeImageTask, small_classifier
@@ -239,13 +239,7 @@ class RegressionTask(WholeImageTask):
         """Return the collector of `values.json` and `values.csv`."""
         return RegressionFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the values in standard deviations, since a unit may be of any size."""
         scales = np.array(self.scales or 1.0)
         return difference_of(

@@ -19,7 +19,7 @@ from visiongarden.postprocess import best_of_each
 from visiongarden.registry import register
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, decisions
+from visiongarden.tasks.parity import Arrays, Parity, decisions
 from visiongarden.tasks.prediction_files import PredictionFiles, counted
 from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, refuse_iou, target
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Transform
@@ -145,13 +145,7 @@ class SemanticSegmentationTask(Task):
         """Return the writer of `segments.json` and the masks."""
         return SegmentationFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the scores and the best class of each pixel."""
         return decisions(expected["scores"], actual["scores"], "pixels")
 

@@ -19,7 +19,7 @@ from visiongarden.parts import Backbone, Decoder, Head, OfClasses
 from visiongarden.postprocess.nms import Share
 from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
-from visiongarden.tasks.parity import Parity, difference_of
+from visiongarden.tasks.parity import Arrays, Parity, difference_of
 from visiongarden.tasks.prediction_files import PredictionFiles
 from visiongarden.transforms import Letterbox, Resizing, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement
@@ -75,6 +75,8 @@ class Task(Typed):
         resize: How images are brought to the size of the model's input, unless its field `resize`
             differs.
         detail: Size at which decoded training images are kept, relative to the model's input.
+        has_places: Whether results are at places of the image. With several heads, others are
+            listed above the image, where they hide nothing.
         needs_decoder: Whether a model needs a decoder between backbone and head.
         data_fields: Fields of the head whose values the dataset provides, see `head_fields`.
         score: Default score threshold of predictions, from 0 to 1.
@@ -95,6 +97,7 @@ class Task(Typed):
     row_name: ClassVar[str] = "class"
     resize: ClassVar[Resizing] = Letterbox()
     detail: ClassVar[float] = 1.0
+    has_places: ClassVar[bool] = True
     needs_decoder: ClassVar[bool] = True
     data_fields: ClassVar[tuple[str, ...]] = ("num_classes",)
     score: Share = 0.0
@@ -425,20 +428,14 @@ class Task(Typed):
         """
         return PredictionFiles(class_map, threshold)
 
-    def difference(
-        self,
-        expected: Mapping[str, np.ndarray],
-        actual: Mapping[str, np.ndarray],
-        needs_nms: bool = True,
-        nms: Any = None,
-    ) -> Parity:
+    def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the decoded arrays of an exported file with those of its model.
 
         Args:
             expected: Arrays of the model by name, batch first.
             actual: Arrays of the file.
-            needs_nms: Whether the boxes of the model are suppressed.
-            nms: `Nms` to apply to boxes; None for the default of the task.
+            **suppression: For boxes: `needs_nms`, whether they are suppressed, and `nms`, the `Nms`
+                to apply; None for the default of the task.
         """
         return difference_of(expected, actual)
 

@@ -27,6 +27,7 @@ class WholeImageTask(Task):
     model = Classifier
     needs = ("labels",)
     needs_decoder = False
+    has_places = False
     target_name: ClassVar[str] = "labels"
 
     def ground_truth_of(
