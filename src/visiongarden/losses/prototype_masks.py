@@ -113,7 +113,7 @@ def cells_inside(boxes: Tensor, image_size: tuple[int, int], cells: tuple[int, i
 
     def within(axis: int, side: int, count: int) -> Tensor:
         stride = -(-side // count)
-        centers = (np.arange(count, dtype=np.float32) + 0.5) * stride
+        centers = ops.convert_to_tensor((np.arange(count, dtype=np.float32) + 0.5) * stride)
         low, high = boxes[..., axis : axis + 1], boxes[..., axis + 2 : axis + 3]
         half = ops.maximum((high - low) / 2, stride / 2)
         return ops.cast(ops.abs(centers - (low + high) / 2) <= half, "float32")
