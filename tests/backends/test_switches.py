@@ -15,14 +15,7 @@ from visiongarden.backends.switches import FAST_PATHS, is_on
 ROOT = Path(vg.__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _forget():
-    caches = (is_on, versions.is_tested, versions.warn_of_untested)
-    for cache in caches:
-        cache.cache_clear()
-    yield
-    for cache in caches:
-        cache.cache_clear()
+pytestmark = pytest.mark.usefixtures("forget")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ versions, and fails on a private name that is missing here. A new version is lis
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -172,7 +173,12 @@ def require(name: str) -> None:
 
 def holds(name: str) -> bool:
     """Return whether an assumption holds with the installed version."""
+    # Layers take the seeds of their initial weights from Python's generator; a check in the middle
+    # of building a model must not change its weights.
+    state = random.getstate()
     try:
         return ASSUMPTIONS[name].holds()
     except Exception:  # What a missing private name raises differs by the version.
         return False
+    finally:
+        random.setstate(state)
