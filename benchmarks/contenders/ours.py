@@ -54,9 +54,9 @@ def prepare(options):
     """Prepare a `mode`: "infer", "train" (the whole step) or "graph" (with a trivial loss)."""
     import keras
 
+    from visiongarden.backends.feeding import feed
     from visiongarden.backends.random_state import seed_everything
     from visiongarden.evaluation import Predictor
-    from visiongarden.training.fitting import feed
 
     seed_everything(0)
     model, (images, boxes, classes) = detector(options), batch(options)

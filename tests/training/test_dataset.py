@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from visiongarden.training.dataset import open_dataset
+from visiongarden.backends.tf_dataset import open_dataset
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.skipif(

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from visiongarden.training.prefetch import DEPTH, Prefetcher
+from visiongarden.backends.prefetch import DEPTH, Prefetcher
 
 
 def threads():
@@ -61,7 +61,7 @@ def test_closing_closes_the_source():
 
 def test_jax_puts_arrays_on_its_device():
     jax = pytest.importorskip("jax")
-    from visiongarden.training.prefetch import _jax_copier
+    from visiongarden.backends.prefetch import _jax_copier
 
     batch = {"images": np.arange(6, dtype=np.uint8).reshape(2, 3)}
     (batches,) = Prefetcher(iter([batch]), put=_jax_copier())

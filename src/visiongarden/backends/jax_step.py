@@ -26,6 +26,18 @@ def compiles_steps() -> bool:
     return bool(is_single and is_on("jax_steps"))
 
 
+def prefers_compilation() -> bool:
+    """Return whether a training step is faster when XLA compiles it."""
+    # TensorFlow's training step compiled by XLA runs at 0.65 of its speed without XLA (measured
+    # on CPUs, benchmarks/RESULTS.md).
+    return bool(keras.backend.backend() == "jax")
+
+
+def steps_return_state() -> bool:
+    """Return whether the functions of steps take and return the state of a model, as on JAX."""
+    return bool(keras.backend.backend() == "jax")
+
+
 class JaxStep:
     """Training step as a pure function of state and batch, compiled once for each batch shape.
 

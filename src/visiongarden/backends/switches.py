@@ -109,6 +109,16 @@ FAST_PATHS = {
         "PyTorch: inference ×1.25, with `captured_inference` and `kernel_layout` (Speed)",
         "the pooling and upsampling of Keras, with copies of feature maps",
     ),
+    "tf_dataset": FastPath(
+        "tf_dataset",
+        "TensorFlow: epochs without stalls of up to 5 s at their end (Speed)",
+        "the dataset of Keras, with autotuning",
+    ),
+    "prefetch": FastPath(
+        "prefetch",
+        "PyTorch and JAX on a GPU: the time to make and copy a batch",
+        "batches that are made between the steps",
+    ),
     "weightless": FastPath(
         "weightless",
         "all backends: WEIGHTLESS",

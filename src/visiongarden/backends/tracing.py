@@ -40,6 +40,34 @@ def traced_by_backend(call: Callable[[Any], Any], given: Any) -> Any:
         raise (errors or [error])[0] from None
 
 
+def traced_once(
+    function: Callable[..., Any], jit_compile: bool | None = None
+) -> Callable[..., Any]:
+    """Return a function that TensorFlow traces once, and runs as a graph from then on.
+
+    Args:
+        function: Function of tensors.
+        jit_compile: Whether XLA compiles the graph; None leaves it to TensorFlow.
+    """
+    import tensorflow as tf
+
+    # Without AutoGraph, as in Keras: Python's control flow stays as it is.
+    traced: Callable[..., Any] = tf.function(function, autograph=False, jit_compile=jit_compile)
+    return traced
+
+
+def jit_compiled(function: Callable[..., Any]) -> Callable[..., Any] | None:
+    """Return a function that XLA compiles, or None on PyTorch."""
+    if keras.backend.backend() == "tensorflow":
+        return traced_once(function, jit_compile=True)
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    compiled: Callable[..., Any] = jax.jit(function)
+    return compiled
+
+
 class _Traced(keras.Operation):
     """Operation without a shape rule of its own, so that Keras traces its `call`."""
 

@@ -10,8 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.backends.jax_step import JaxStep, compiles_steps
+from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
 from visiongarden.backends.torch_step import TorchStep, captures_steps
+from visiongarden.backends.tracing import keeps_unknown_sizes
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
 from visiongarden.models.backup import restored_epoch
@@ -245,7 +246,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
             return self.train_function
         object.__setattr__(self, "_torch_step", None)
         sizes = vars(self).get("_size_variants")
-        if sizes is not None and keras.backend.backend() == "tensorflow":
+        if sizes is not None and keeps_unknown_sizes():
             self.train_function = sizes.make_step()
             return self.train_function
         if not self._compiles_jax_step():
@@ -279,7 +280,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
 
     def _collecting(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Return a step of an evaluation that hands its outputs to the metrics of the task."""
-        is_stateless = keras.backend.backend() == "jax"
+        is_stateless = steps_return_state()
 
         def step(*args: Any) -> Any:
             found = function(*args)

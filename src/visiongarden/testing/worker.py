@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from visiongarden.backends.sublayers import with_sublayers
+from visiongarden.backends.tracing import jit_compiled
 from visiongarden.storage import atomic_write
 from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
 from visiongarden.testing.explain import describe
@@ -111,20 +112,12 @@ def _attempted(
 
 def _compiled(model: Any, inputs: list[Any]) -> Any:
     """Return the outputs of the compiled model, or the reason why it is not compiled."""
-    backend = keras.backend.backend()
     if not all(layer.supports_jit for layer in with_sublayers(model)):
         return "a layer has supports_jit=False"
-    packed = _packed(model, inputs)
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        run = tf.function(lambda x: model(x, training=False), jit_compile=True, autograph=False)
-        return numpy_leaves(run(packed))
-    if backend == "jax":
-        import jax
-
-        return numpy_leaves(jax.jit(lambda x: model(x, training=False))(packed))
-    return "compilation is not tested on PyTorch, because it needs a C++ compiler"
+    run = jit_compiled(lambda x: model(x, training=False))
+    if run is None:
+        return "compilation is not tested on PyTorch, because it needs a C++ compiler"
+    return numpy_leaves(run(_packed(model, inputs)))
 
 
 def _exported(model: Any, inputs: list[Any]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.backends.compile_state import own_compile_state
+from visiongarden.backends.feeding import feed
 from visiongarden.data import fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images
@@ -32,12 +33,10 @@ from visiongarden.training.building import (
     lower_rate,
     make_callbacks,
 )
-from visiongarden.training.dataset import open_dataset
 from visiongarden.training.extension import check_epochs, describe_join
 from visiongarden.training.interrupt import StopOnInterrupt
 from visiongarden.training.limits import Limits
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
-from visiongarden.training.prefetch import prefetch
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
 from visiongarden.training.running import trained_with
@@ -244,13 +243,6 @@ class _OfSizes(Protocol):
 
 def _sizes(train: Any) -> tuple[ImageSize, ...]:
     return train.sizes if isinstance(train, _OfSizes) else (train.image_size,)
-
-
-def feed(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
-    """Wrap batches of (images, targets) for Keras's `fit` on the current backend."""
-    if keras.backend.backend() == "tensorflow":
-        return open_dataset(batches, sizes_vary)
-    return prefetch(batches)
 
 
 def _run(

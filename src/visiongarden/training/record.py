@@ -11,14 +11,13 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
 from visiongarden.training.finite import not_finite
 from visiongarden.training.limits import Limits
 from visiongarden.training.state import (
     Progress,
-    restore_rng_states,
-    rng_states,
     save_state,
     state_variables,
 )

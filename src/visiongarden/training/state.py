@@ -18,6 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_write, parse_json
@@ -182,47 +183,6 @@ def state_variables(
     # Paths of optimizer variables are not unique; their order follows that of the weights.
     for index, variable in enumerate(optimizer.variables):
         yield f"optimizer/{index}", variable
-
-
-def rng_states(model: keras.Model) -> dict[str, np.ndarray]:
-    """Return the RNG states of PyTorch, which dropout without a seed samples from.
-
-    The dict is empty on other backends, where every layer keeps its own seed.
-    """
-    return {name: generator.get_rng_state().numpy() for name, generator in _generators(model)}
-
-
-def restore_rng_states(model: keras.Model, states: dict[str, np.ndarray]) -> None:
-    """Restore the RNG states of PyTorch that `rng_states` returned.
-
-    Raises:
-        ValueError: A state is not a valid RNG state.
-    """
-    for name, generator in _generators(model):
-        if name in states:  # missing if the run used another backend or device before
-            _set(generator, name, states[name])
-
-
-def _set(generator: Any, name: str, state: np.ndarray) -> None:
-    import torch
-
-    if state.dtype != np.uint8 or state.ndim != 1:
-        raise ValueError(f"array {name} is not one-dimensional uint8")
-    try:
-        # PyTorch checks size and content before it changes the generator.
-        generator.set_rng_state(torch.tensor(state))
-    except RuntimeError as error:
-        raise ValueError(f"array {name} is not a valid PyTorch RNG state") from error
-
-
-def _generators(model: keras.Model) -> Iterator[tuple[str, Any]]:
-    if keras.backend.backend() != "torch":
-        return
-    import torch
-
-    yield "generator/cpu", torch
-    for device in {weight.value.device.type for weight in model.weights} - {"cpu"}:
-        yield f"generator/{device}", torch.get_device_module(device)
 
 
 def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.gradients import value_and_gradients
 from visiongarden.testing.arrays import numpy_leaves
 from visiongarden.testing.checks import values
-from visiongarden.testing.engine import value_and_gradients
 from visiongarden.testing.report import Finding, failed, passed, warned
 from visiongarden.testing.value_subject import ValueSubject
 from visiongarden.types import BACKGROUND, IGNORED, Assignment, Candidates

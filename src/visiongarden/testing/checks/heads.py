@@ -9,12 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.gradients import Compiled
 from visiongarden.errors import UserError
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
 from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
 from visiongarden.testing.checks import losses
-from visiongarden.testing.engine import Compiled
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned

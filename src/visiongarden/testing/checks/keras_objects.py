@@ -11,11 +11,11 @@ import numpy as np
 from keras import ops
 
 from visiongarden import registry
+from visiongarden.backends.gradients import value_and_gradients
 from visiongarden.kinds import KINDS
 from visiongarden.kinds import named as object_named
 from visiongarden.layers import activation as activation_layer
 from visiongarden.testing.arrays import numpy_leaves
-from visiongarden.testing.engine import value_and_gradients
 from visiongarden.testing.explain import describe
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.value_subject import ValueSubject

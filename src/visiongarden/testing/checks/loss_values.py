@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.gradients import value_and_gradients
 from visiongarden.losses import BoxLoss, RegionLoss, ScoreLoss
 from visiongarden.testing.arrays import numpy_leaves
 from visiongarden.testing.checks import losses, values
-from visiongarden.testing.engine import value_and_gradients
 from visiongarden.testing.head_search import first_that_runs
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.value_subject import ValueSubject

@@ -9,10 +9,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.gradients import Compiled, value_and_gradients
 from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
 from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
-from visiongarden.testing.engine import Compiled, value_and_gradients
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject

@@ -8,7 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.random_state import global_seed_state
+from visiongarden.backends.random_state import forked, global_seed_state
+from visiongarden.backends.tracing import keeps_unknown_sizes, traced_once
 from visiongarden.testing.arrays import TOLERANCE, difference, numpy_leaves
 from visiongarden.testing.hooks import fixed_seeds
 from visiongarden.testing.instances import attributes
@@ -65,14 +66,10 @@ def _seeds_in_inference(subject: Subject) -> list[tuple[int, str]]:
 
 def _in_training(subject: Subject, layer: Any) -> list[np.ndarray]:
     """Run the layer in training and restore every state, including Keras's and PyTorch's seeds."""
-    if keras.backend.backend() == "torch":
-        import torch
-
-        # Keras's Dropout without a seed uses PyTorch's global generator, which advances in each
-        # step as it should.
-        with torch.random.fork_rng():
-            return _with_states_kept(subject, layer)
-    return _with_states_kept(subject, layer)
+    # Keras's Dropout without a seed uses PyTorch's global generator, which advances in each step as
+    # it should.
+    with forked():
+        return _with_states_kept(subject, layer)
 
 
 def _with_states_kept(subject: Subject, layer: Any) -> list[np.ndarray]:
@@ -91,12 +88,10 @@ def _is_frozen(subject: Subject, layer: Any) -> bool:
     TensorFlow's own random operations sample new numbers in each run of a graph, so they are valid
     in training although they ignore Keras's seeds.
     """
-    if keras.backend.backend() != "tensorflow":
+    if not keeps_unknown_sizes():
         return True
-    import tensorflow as tf
-
     tensors = subject.tensors()
-    run = tf.function(lambda *given: layer(*given, training=True), autograph=False)
+    run = traced_once(lambda *given: layer(*given, training=True))
     return difference(numpy_leaves(run(*tensors)), numpy_leaves(run(*tensors))) == 0
 
 

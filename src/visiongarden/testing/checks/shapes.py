@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.tracing import keeps_unknown_sizes
 from visiongarden.testing.arrays import leaves, shapes
 from visiongarden.testing.explain import describe
 from visiongarden.testing.hooks import additions
@@ -110,7 +111,7 @@ def open_sides(subject: Subject) -> Finding:
         # Only TensorFlow has unknown sides. In their place, Keras traces with prime numbers on
         # PyTorch and with one symbolic dimension on JAX. A valid layer may reject both, because
         # neither is divisible by 2.
-        if keras.backend.backend() == "tensorflow":
+        if keeps_unknown_sizes():
             return warned(
                 f"the layer requires a known height and width: {describe(error)}", _ONE_SIZE
             )

@@ -1,7 +1,9 @@
 """`open_dataset`: batches as a `tf.data.Dataset` for TensorFlow's training loop.
 
-Keras would make a dataset as well, but with tf.data's autotuning thread, which may delay the end of
-an epoch; see `open_dataset`.
+**Why.** Keras would make a dataset as well, but with tf.data's autotuning thread, which may delay
+the end of an epoch. **Gain:** without it, two or three of seven turns of an epoch took 5.15 s, and
+none of 24 turns since (benchmarks/RESULTS.md, Speed). **Switch:** `tf_dataset`, for the dataset of
+Keras.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """`Prefetcher`: prepare batches and copy them to the accelerator while a step runs.
 
-Without it the accelerator waits before each step until the host has made and copied the next batch.
-On a CPU there is nothing to copy, and the workers of the loader run beside the step anyway. The
-datasets of TensorFlow prefetch by themselves.
+**Why.** Without it the accelerator waits before each step until the host has made and copied the
+next batch. On a CPU there is nothing to copy, and the workers of the loader run beside the step
+anyway. The datasets of TensorFlow prefetch by themselves. **Gain:** on a GPU, the time to make and
+copy a batch, wherever it is shorter than a step. **Switch:** `prefetch`, for batches that are made
+between the steps.
 """
 
 from __future__ import annotations
