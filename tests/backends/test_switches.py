@@ -59,3 +59,12 @@ def test_each_path_has_a_file_that_documents_it():
         text = importlib.import_module(f"visiongarden.backends.{path.module}").__doc__
         assert f"`{name}`" in text, name
         assert all(word in text for word in ("**Why.**", "**Gain:**", "**Switch:**")), path.module
+
+
+def test_the_documentation_lists_all_paths():
+    text = (ROOT / "docs" / "backends.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\|$", text, re.MULTILINE)
+    assert rows == [
+        (name, path.gain, path.ordinary, f"off: {', '.join(path.libraries)}" * bool(path.libraries))
+        for name, path in FAST_PATHS.items()
+    ]

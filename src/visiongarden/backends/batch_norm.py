@@ -1,7 +1,7 @@
 """Fused batch normalization of TensorFlow and PyTorch.
 
 **Why.** Keras computes moments, scale and shift as separate operations, each of which reads and
-writes the whole feature map; on JAX, XLA fuses them by itself. **Gain:** FUSED_NORM. **Switch:**
+writes the whole feature map; on JAX, XLA fuses them by itself. **Gain:** one pass in place of several. **Switch:**
 `fused_norms`, for the computation of Keras.
 """
 

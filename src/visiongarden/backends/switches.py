@@ -93,7 +93,7 @@ FAST_PATHS = {
     ),
     "fused_norms": FastPath(
         "batch_norm",
-        "TensorFlow and PyTorch: FUSED_NORM",
+        "TensorFlow and PyTorch: one pass over a feature map in place of several",
         "the batch normalization of Keras",
     ),
     "silu_gradient": FastPath(
@@ -121,7 +121,8 @@ FAST_PATHS = {
     ),
     "weightless": FastPath(
         "weightless",
-        "all backends: WEIGHTLESS",
+        "all backends: shapes and parameters without memory for weights, and on JAX without one "
+        "compilation per shape",
         "models that are built with initial values, also to read their shapes",
         ("keras",),
     ),
