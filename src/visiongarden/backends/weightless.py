@@ -1,9 +1,9 @@
 """Models without values: built for their shapes, or to be filled from a file.
 
 **Why.** Keras initializes every weight when a layer is built; shapes, parameters and MACs need no
-values, and a file overwrites them. **Gain:** no memory for weights, and on JAX not one compilation per
-shape. **Switch:** `weightless`; weights are then initialized first. Off with an untested version of
-Keras.
+values, and a file overwrites them. **Gain:** no memory for weights, and on JAX not one compilation
+per shape. **Switch:** `weightless`; weights are then initialized first. Off with an untested
+version of Keras.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.jax_step import prefers_compilation
 from visiongarden.models import Joined
 from visiongarden.progress import LOGGER
 from visiongarden.training.averaging import AveragingOptimizer
@@ -66,7 +67,7 @@ class Stages:
         variables = self.model.trainable_variables
         factors = {id(variable): self._rates.of(variable) for variable in variables}
         optimizer.set_factors(factors, self._late & factors.keys())
-        self.model.compile(optimizer=optimizer, jit_compile=_compiles_faster())
+        self.model.compile(optimizer=optimizer, jit_compile=prefers_compilation())
         self.model.optimizer.build(variables)
 
     def describe(self) -> list[str]:
@@ -145,9 +146,3 @@ def _take_over(old: Any, new: Any) -> None:
         old, new = old.inner_optimizer, new.inner_optimizer
     optimizer: AveragingOptimizer = new
     optimizer.continue_from(old)
-
-
-def _compiles_faster() -> bool:
-    # TensorFlow's training step compiled by XLA runs at 0.65 of its speed without XLA (measured
-    # on CPUs, benchmarks/RESULTS.md).
-    return keras.backend.backend() == "jax"
