@@ -15,7 +15,7 @@ import pytest
 import visiongarden as vg
 from visiongarden import plugins, recipes, registry
 from visiongarden.cli.entry import main
-from visiongarden.config import KerasMetric
+from visiongarden.config import KerasMetric, reading_files
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.kinds import KINDS
 from visiongarden.models.files import ModelFileError
@@ -209,6 +209,16 @@ def test_load_states_that_no_package_has_the_module(clean, tmp_path, monkeypatch
         vg.load(tmp_path / "own.keras")
 
 
+def test_a_name_in_a_file_is_not_one_of_the_user(acme):
+    with (
+        plugins.imported_by_name(),
+        reading_files(),
+        pytest.raises(ConfigError, match="installed but"),
+    ):
+        vg.Backbone.find("PoolFormer")
+    assert not is_imported()
+
+
 BROKEN = """raise RuntimeError("a broken package")"""
 
 
@@ -361,5 +371,5 @@ def test_a_real_installation(tmp_path):
 
     assert "acme-vision 0.1.0" in output("visiongarden", "list")
     assert "positive_gamma" in output("visiongarden", "list", "loss", "Asymmetric")
-    output("visiongarden", "check", "acme_vision.transforms", "--backends", "none")
+    output("visiongarden", "check", "acme_vision.losses", "--backends", "none")
     output("pytest", "-q", "-p", "no:cacheprovider", tmp_path / "plugin" / "tests")

@@ -1,4 +1,4 @@
-"""Commands that check custom layers and parts: `check` and `lint`."""
+"""Commands that check custom components: `check` and `lint`."""
 
 from __future__ import annotations
 
@@ -47,9 +47,10 @@ def check(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Check custom layers, blocks and parts.
+    """Check custom components of any kind.
 
-    Checks config, saved files, gradients, shapes and backends. Exit code 1: a check failed.
+    Of layers and parts: config, saved files, gradients, shapes and backends; of others: what their
+    kind must keep, see docs/check.md. Exit code 1: a check failed.
     """
     requested = [name for text in backends or [] for name in text.split(",")]
     current = os.environ.get("KERAS_BACKEND", "tensorflow")
