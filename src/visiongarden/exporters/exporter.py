@@ -54,7 +54,7 @@ class Exporter(Typed):
             path: Path of the file, to be created; its ending may be another than `suffix`.
             signature: What `load` must find in the file.
             data: Batches of images as the file takes them, for formats that need examples; None
-                if the caller has none.
+                if the caller passes no data.
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement `export`")
 
