@@ -230,3 +230,26 @@ def test_frozen_layers_are_marked_and_must_be_pretrained(scenes, run, tmp_path, 
     with pytest.raises(ConfigError, match="hold no loaded values"):
         train(scenes, *SMALL, freeze, only, weights=run, output=tmp_path / "run")
     started(trained, scenes, *SMALL, freeze, weights=run, output=tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_run_is_extended_without_its_source(scenes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "first.keras"
+    wanted = vg.Preprocessing(mean=(0.4, 0.5, 0.6))
+    resolve(scenes, overrides=SMALL).build(preprocessing=wanted).save(source)
+    before = values(vg.load(source))
+    frozen = ["training.freeze=[backbone/**]", "training.patience=50", "training.epochs=2"]
+    first = train(scenes, *SMALL, *frozen, weights=source)
+    assert [set(row) >= {"loss", "val_loss", "AP"} for row in first.history] == [True, True]
+    after = values(first.model())
+    assert all((before[p] == after[p]).all() for p in after if p.startswith("backbone/"))
+    assert any((before[p] != after[p]).any() for p in after if p.startswith("head/"))
+    source.unlink()
+    # By the dataset, and by the folder of the run.
+    second = train(scenes, "training.epochs=3", resume=True)
+    third = train(first.folder, "training.epochs=4", "training.extend=restart", resume=True)
+    assert (second.folder, third.folder) == (first.folder, first.folder)
+    assert [row["epoch"] for row in third.history] == [1, 2, 3, 4]
+    assert third.model().preprocessing == wanted
+    assert resolve(first.folder / "recipe.yaml").training.epochs == 4

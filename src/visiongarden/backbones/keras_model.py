@@ -94,6 +94,11 @@ class KerasModel(Backbone):
             raise ConfigError("network is not a serialized functional model")
         return network
 
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the backbone was made from a model, whose weights a new model has."""
+        return self._source is not None
+
     def __eq__(self, other: object) -> bool:
         """Return whether network and levels are the same, whatever the weights."""
         return isinstance(other, KerasModel) and dict(self) == dict(other)
