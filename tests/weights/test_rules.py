@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -336,3 +338,12 @@ def test_a_change_keeps_what_it_does_not_name():
 def test_published_rules_state_where_their_weights_come_from():
     assert [rules.name for rules in published()] == sorted(rules.name for rules in published())
     assert all(rules.source and rules.names for rules in published())
+
+
+def test_the_rules_in_the_documentation_are_valid(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "weights.md").read_text(encoding="utf-8")
+    text = next(block for block in page.split("```yaml\n")[1:] if "names:" in block)
+    (tmp_path / "mine.yaml").write_text(text.partition("```")[0])
+    rules = read_rules(tmp_path / "mine.yaml")
+    assert rules.renamed("body.1.0.c2.weight") == "backbone/stage3/unit1/conv2/conv.weight"
+    assert all(f"`{each.name}`" in page for each in published())

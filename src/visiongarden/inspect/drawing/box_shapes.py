@@ -80,6 +80,9 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, macs: Counter[int]) -> tupl
     for part in parts:
         with without_new_calls(part):
             view = _View(part.name, part.name, macs)
+            if isinstance(inputs, dict) and isinstance(part.input, dict):
+                # A classifier's decoder takes the coarsest of the backbone's levels alone.
+                inputs = {level: inputs[level] for level in part.input if level in inputs}
             tensors = keras.tree.flatten(inputs)
             for part_input, tensor in zip(part.inputs, tensors, strict=True):
                 name = node_of(part_input).operation.name

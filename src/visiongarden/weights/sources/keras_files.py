@@ -145,11 +145,25 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
+_KERNEL = ("kernel", "bias")
+
+
+def _is_kernel(shapes: dict[int, tuple[int, ...]]) -> bool:
+    """Return whether the two weights of a layer can only be a kernel and its bias."""
+    kernel, bias = shapes.get(0, ()), shapes.get(1, ())
+    return len(bias) == 1 and len(kernel) in (2, 4) and bias[0] == kernel[-1]
+
+
 def _numbered(arrays: list[Array], names: dict[str, tuple[str, ...]]) -> Iterator[Stored]:
     """Yield arrays under the names of their layers.
 
     The last segment is the name of the weight if the config determines it, otherwise its number.
     """
+    siblings: dict[str, dict[int, tuple[int, ...]]] = defaultdict(dict)
+    for array in arrays:
+        if array.key in ("0", "1") and array.siblings == 2:
+            siblings[array.layer][int(array.key)] = tuple(array.shape)
+    names = {layer: _KERNEL for layer, shapes in siblings.items() if _is_kernel(shapes)} | names
     for array in arrays:
         position = int(array.key) if array.key.isdecimal() and len(array.key) < 6 else None
         layer_names = names.get(array.layer, ())

@@ -1,0 +1,1 @@
+"""Outputs of reference implementations, computed in an environment of their own."""

@@ -1,0 +1,42 @@
+"""Numbers that both sides of a comparison compute from names and shapes, instead of storing them.
+
+NumPy alone, so that it runs in every environment.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+
+NORM = ("running_mean", "running_var")
+
+
+def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Return random weights by name.
+
+    Statistics and affine parameters of normalization are uniform in (0.5, 1.5), kernels are normal
+    with the variance 2 / fan-in (He et al. 2015).
+
+    Args:
+        shapes: Shapes by PyTorch's names.
+    """
+    return {name: _weight(name, shape) for name, shape in shapes.items()}
+
+
+def _weight(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    rng = np.random.default_rng(zlib.crc32(name.encode()))
+    if len(shape) < 2:
+        return rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    return (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))).astype(np.float32)
+
+
+def images(height: int, width: int) -> np.ndarray:
+    """Return two random images, (2, height, width, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (2, height, width, 3)).astype(np.uint8)
+
+
+def sample(array: np.ndarray, count: int = 512) -> np.ndarray:
+    """Return at most `count` elements at equal distances of an array in NHWC order."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return flat[:: max(1, flat.size // count)][:count]
