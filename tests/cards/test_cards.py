@@ -33,7 +33,9 @@ def test_every_model_is_the_published_one(name):
     found = cards.verify(name)
     assert found.ok, str(found)
     checked = {check.what for check in found.checks}
-    assert {"parameters", "MACs", "backbone levels", "decoder levels"} <= checked
+    assert {"parameters", "backbone levels", "decoder levels"} <= checked
+    # The convention of the published number for EfficientNet-Lite0 is not stated anywhere.
+    assert ("MACs" in checked) == (name != "efficientnet-lite0")
     assert set(found.card.stages) <= checked
 
 
