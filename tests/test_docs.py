@@ -286,7 +286,7 @@ def test_every_name_exists(page):
     text = page.read_text(encoding="utf-8")
     known = options(typer.main.get_command(app)) | {"--help"}
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
-    for name in set(re.findall(r"\bvg((?:\.[a-zA-Z_]+)+)", text)):
+    for name in set(re.findall(r"\bvg((?:\.[a-zA-Z_]\w*)+)", text)):
         found = vg
         for step in name.split(".")[1:]:
             found = getattr(found, step)
