@@ -206,7 +206,7 @@ def run(one_epoch, tmp_path, monkeypatch):
     ("changes", "name", "value"),
     [
         ({"optimizer": optimizer(0.1)}, "optimizer.learning_rate.peak", 0.1),
-        ({"epochs": 2}, "epochs", 2),
+        ({"seed": 1}, "seed", 1),
         ({"batch_size": 2}, "batch_size", 2),
         ({"precision": "mixed_float16"}, "precision", "mixed_float16"),
     ],
