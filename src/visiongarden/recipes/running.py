@@ -366,7 +366,8 @@ def _log_summary(
         f"{task.row_names} {', '.join(task.class_map(train_set).names)}",
         f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
-        f"images: {model.preprocessing}, {model.resize}",
+        f"images: {model.preprocessing}",
+        f"resize: {model.resize}",
         *_notes(train_set, val_set, depth),
     ):
         LOGGER.info(line)
