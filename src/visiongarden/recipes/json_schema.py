@@ -18,9 +18,16 @@ from visiongarden.postprocess import Decoding
 from visiongarden.recipes.keras_schema import keras_schemas
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.tasks import Task
-from visiongarden.transforms import Transform
+from visiongarden.transforms import Resizing, Transform
 
-_PART_CLASSES: tuple[type[Typed], ...] = (Backbone, Decoder, Head, Transform, Reader)
+_PART_CLASSES: tuple[type[Typed], ...] = (
+    Backbone,
+    Decoder,
+    Head,
+    Transform,
+    Resizing,
+    Reader,
+)
 _FIELDS_OF_HEADS: tuple[type[Typed], ...] = (
     Loss, ScoreLoss, BoxLoss, RegionLoss, Assigner, Decoding,
 )  # fmt: skip
