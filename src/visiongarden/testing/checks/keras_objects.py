@@ -72,7 +72,7 @@ def named(subject: ValueSubject) -> Finding:
             f"a recipe cannot build it: {describe(error)}",
             "a constructor whose arguments are numbers, text, lists or other objects of Keras",
         )
-    if type(built) is not subject.cls:
+    if not isinstance(built, subject.cls):  # on PyTorch, a class derived from that of Keras
         return failed(f"the name builds a {type(built).__name__}", "register the class itself")
     return passed(f"{{type: {key}}}")
 
@@ -122,7 +122,8 @@ def optimizer_state(subject: KerasSubject) -> Finding:
         one.train_on_batch(x, y)
     other.set_weights(one.get_weights())
     for target, source in zip(other.optimizer.variables, one.optimizer.variables, strict=True):
-        target.assign(source)
+        # A copy: JAX deletes the buffers of a step's input.
+        target.assign(ops.convert_to_numpy(source))
     for model in (one, other):
         model.train_on_batch(x, y)
     found = [np.concatenate([w.ravel() for w in model.get_weights()]) for model in (one, other)]

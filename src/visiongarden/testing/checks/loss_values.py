@@ -75,26 +75,26 @@ def gradients(subject: LossSubject) -> Finding:
 def score_shape(subject: ValueSubject) -> Finding:
     """Check that a loss of scores returns one value of 0 or more for each element."""
     targets, logits = _scores()
-    return _elements(_numpy(subject.value(targets, logits)), logits.shape)
+    return _elements(_numpy(_call(subject, targets, logits)), logits.shape)
 
 
 def box_shape(subject: ValueSubject) -> Finding:
     """Check that a loss of boxes returns one value of 0 or more for each box."""
     true, found = _boxes()
-    return _elements(_numpy(subject.value(true, found)), true.shape[:-1])
+    return _elements(_numpy(_call(subject, true, found)), true.shape[:-1])
 
 
 def region_shape(subject: ValueSubject) -> Finding:
     """Check that a loss of regions returns one value of 0 or more for each image."""
     true, found, weights = _regions()
-    return _elements(_numpy(subject.value(true, found, weights)), true.shape[:1])
+    return _elements(_numpy(_call(subject, true, found, weights)), true.shape[:1])
 
 
 def elementwise(subject: ValueSubject) -> Finding:
     """Check that the loss of an element does not depend on the other elements."""
     pair = _boxes() if isinstance(subject.value, BoxLoss) else _scores()
-    whole = _numpy(subject.value(*pair))
-    alone = np.concatenate([_numpy(subject.value(*(a[i : i + 1] for a in pair))) for i in (0, 1)])
+    whole = _numpy(_call(subject, *pair))
+    alone = np.concatenate([_numpy(_call(subject, *(a[i : i + 1] for a in pair))) for i in (0, 1)])
     if np.allclose(whole[:2], alone, rtol=1e-4, atol=_ROUNDING):
         return passed("each element for itself")
     return failed(
@@ -107,7 +107,7 @@ def score_prefers(subject: ValueSubject) -> Finding:
     """Check that right scores have a smaller loss than wrong ones."""
     logits = float32([-6, 6])
     for target, word in ((1.0, "object"), (0.0, "background")):
-        low, high = _numpy(subject.value(np.full(2, target, np.float32), logits))
+        low, high = _numpy(_call(subject, np.full(2, target, np.float32), logits))
         right, wrong = (high, low) if target else (low, high)
         if not right < wrong:
             return failed(
@@ -121,7 +121,7 @@ def score_prefers(subject: ValueSubject) -> Finding:
 def box_prefers(subject: ValueSubject) -> Finding:
     """Check that a box in the right place has a smaller loss than one beside it."""
     true = float32([[10, 10, 30, 40]] * 2)
-    same, other = _numpy(subject.value(true, true + float32([[0], [12]])))
+    same, other = _numpy(_call(subject, true, true + float32([[0], [12]])))
     if same < other:
         return passed("the right box has the smaller loss")
     return failed(
@@ -133,14 +133,14 @@ def box_prefers(subject: ValueSubject) -> Finding:
 def region_prefers(subject: ValueSubject) -> Finding:
     """Check that right regions have a smaller loss, and that ignored pixels have no effect."""
     true, _, weights = _regions()
-    right, wrong = (_numpy(subject.value(true, float32(p), weights)) for p in (true, 1 - true))
+    right, wrong = (_numpy(_call(subject, true, float32(p), weights)) for p in (true, 1 - true))
     if not (right < wrong).all():
         return failed(
             f"the loss of the right region is {right[0]:.3g}, of the opposite one {wrong[0]:.3g}",
             "the arguments are (targets, probabilities, weights)",
         )
     changed = np.where(weights[..., None] > 0, true, 1 - true).astype(np.float32)
-    if not np.allclose(_numpy(subject.value(true, changed, weights)), right, atol=_ROUNDING):
+    if not np.allclose(_numpy(_call(subject, true, changed, weights)), right, atol=_ROUNDING):
         return failed(
             "pixels of weight 0 change the loss", "multiply by weights[..., None] before the sums"
         )
@@ -150,7 +150,7 @@ def region_prefers(subject: ValueSubject) -> Finding:
 def finite(subject: ValueSubject) -> Finding:
     """Check that the loss and its gradient are finite for extreme predictions, and not all zero."""
     fixed, moving, more = _extremes(subject.value)
-    found = _numpy(subject.value(fixed, moving, *more))
+    found = _numpy(_call(subject, fixed, moving, *more))
     # One compilation for all cases.
     run = value_and_gradients(partial(_total, subject.value, fixed, more))
     gradient = run([moving])[1][0]
@@ -169,7 +169,7 @@ def finite(subject: ValueSubject) -> Finding:
 
 
 def _total(loss: Any, fixed: np.ndarray, more: tuple[Any, ...], given: list[Any]) -> Any:
-    found = loss(ops.convert_to_tensor(fixed), given[0], *more)
+    found = loss(ops.convert_to_tensor(fixed), given[0], *map(ops.convert_to_tensor, more))
     return ops.sum(ops.cast(found, "float32"))
 
 
@@ -218,6 +218,11 @@ def _regions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weights = np.ones((2, 20), np.float32)
     weights[:, :4] = 0
     return true, found, weights
+
+
+def _call(subject: ValueSubject, *arrays: np.ndarray) -> Any:
+    """Call the loss as training does, with tensors."""
+    return subject.value(*map(ops.convert_to_tensor, arrays))
 
 
 def _numpy(found: Any) -> np.ndarray:
