@@ -14,7 +14,13 @@ from pathlib import Path
 
 import grimp
 import pytest
-from tests.private_names import classes_of_keras, own_names, parsed, private_uses
+from tests.private_names import (
+    classes_of_keras,
+    imported_modules,
+    own_names,
+    parsed,
+    private_uses,
+)
 
 import visiongarden as vg
 
@@ -229,6 +235,24 @@ def test_private_names_are_used_in_backends_only():
         for line, name in private_uses(tree, own, of_keras)
     ]
     assert found == []
+
+
+OF_FILES = {
+    "weights/sources/stored.py",
+}
+"""Files that import PyTorch to read its file format, whatever the backend is."""
+
+
+def test_backends_are_imported_in_backends_only():
+    source, found = ROOT / "src" / "visiongarden", []
+    for file, tree in parsed(source).items():
+        name = file.relative_to(source).as_posix()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                roots = {module.partition(".")[0] for module in imported_modules(node)}
+                found += [name] * bool(roots & {"tensorflow", "jax", "torch"})
+    found = {name for name in found if not name.startswith("backends/")}
+    assert found <= OF_FILES
 
 
 WITHOUT_PUBLIC_NAME = {("tests/repetition/test_repeats.py", "_inbound_nodes")}

@@ -19,6 +19,11 @@ def keeps_unknown_sizes() -> bool:
     return bool(keras.backend.backend() == "tensorflow")
 
 
+def falls_back_to_numbers() -> bool:
+    """Return whether Keras runs a layer on numbers if it fails on symbolic tensors."""
+    return bool(keras.backend.backend() == "torch")
+
+
 def traced_by_backend(call: Callable[[Any], Any], given: Any) -> Any:
     """Return the output of `call` on symbolic tensors, traced by the backend.
 

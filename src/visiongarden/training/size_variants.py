@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from visiongarden.backends.precision import without_autocast
+from visiongarden.backends.tracing import traced_once
 from visiongarden.backends.weightless import weightless
 from visiongarden.errors import UserError
 from visiongarden.models import Joined
@@ -86,8 +87,6 @@ class SizeVariants:
         Raises:
             UserError: Several TensorFlow devices are in use.
         """
-        import tensorflow as tf
-
         model: Any = self.model
         replicas = model.distribute_strategy.num_replicas_in_sync
         if replicas > 1:
@@ -103,11 +102,9 @@ class SizeVariants:
             data = next(iterator)
             size = tuple(data[0].shape[1:3])
             if size not in steps:
-                # A separate `tf.function` per size: TensorFlow warns about a function that it
-                # traces many times.
-                steps[size] = tf.function(
-                    lambda data: model.train_step(data), jit_compile=model.jit_compile
-                )
+                # A separate function per size: TensorFlow warns about a function that it traces
+                # many times.
+                steps[size] = traced_once(lambda data: model.train_step(data), model.jit_compile)
             return steps[size](data)
 
         return step

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.gradients import gradients_of
 from visiongarden.backends.sublayers import added_losses
 from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
 from visiongarden.testing.instances import randomize
@@ -104,8 +105,14 @@ def compute_gradients(layer: Any, arguments: Any, training: bool) -> tuple[list[
         Gradients for the trainable variables and for the leaves of the inputs, as arrays. A
         gradient is None if the loss does not depend on the tensor.
     """
-    engine = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()]
-    return engine(layer, arguments, training)
+    inputs = leaves(arguments)
+    floats = [i for i, tensor in enumerate(inputs) if is_float(tensor)]
+
+    def loss(tensors: list[Any]) -> Any:
+        packed = keras.tree.pack_sequence_as(arguments, tensors)
+        return _projected(layer(*packed, training=training)) + _added(layer)
+
+    return gradients_of(loss, layer.trainable_variables, inputs, floats)
 
 
 def _sampled(subject: Subject, seed: int) -> Any:
@@ -134,66 +141,3 @@ def _added(layer: Any) -> Any:
     Regularizers are left out: they give a gradient even to a weight that the layer never uses.
     """
     return sum((ops.cast(ops.sum(loss), "float32") for loss in added_losses(layer)), 0.0)
-
-
-def _tensorflow(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
-    import tensorflow as tf
-
-    inputs = leaves(arguments)
-    with tf.GradientTape() as tape:
-        for tensor in inputs:
-            if is_float(tensor):
-                tape.watch(tensor)
-        loss = _projected(layer(*arguments, training=training)) + _added(layer)
-    weights = [v.value for v in layer.trainable_variables]
-    if not tf.is_tensor(loss):
-        return [None] * len(weights), [None] * len(inputs)
-    # Integer inputs have no gradient; a constant takes their place and gives None.
-    found = tape.gradient(
-        loss, [*weights, *(t if is_float(t) else tf.constant(0.0) for t in inputs)]
-    )
-    arrays = [None if g is None else tf.convert_to_tensor(g).numpy() for g in found]
-    return arrays[: len(weights)], arrays[len(weights) :]
-
-
-def _jax(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
-    import jax
-
-    inputs = leaves(arguments)
-    floats = [i for i, tensor in enumerate(inputs) if is_float(tensor)]
-    variables = layer.trainable_variables
-
-    def loss(weights: list[Any], given: list[Any]) -> Any:
-        full = list(inputs)
-        for position, tensor in zip(floats, given, strict=True):
-            full[position] = tensor
-        packed = keras.tree.pack_sequence_as(arguments, full)
-        # `stateless_call` would pass `training` to a `call` that may not accept it.
-        with keras.StatelessScope(state_mapping=list(zip(variables, weights, strict=True))):
-            return _projected(layer(*packed, training=training)) + _added(layer)
-
-    weights = [v.value for v in variables]
-    of_weights, of_floats = jax.grad(loss, argnums=(0, 1))(weights, [inputs[i] for i in floats])
-    of_inputs: list[Any] = [None] * len(inputs)
-    for position, gradient in zip(floats, of_floats, strict=True):
-        of_inputs[position] = np.asarray(gradient)
-    return [np.asarray(g) for g in of_weights], of_inputs
-
-
-def _torch(layer: Any, arguments: Any, training: bool) -> tuple[list[Any], list[Any]]:
-    import torch
-
-    def leaf(tensor: Any) -> Any:
-        return tensor.detach().clone().requires_grad_() if is_float(tensor) else tensor
-
-    arguments = keras.tree.map_structure(leaf, arguments)
-    inputs = leaves(arguments)
-    weights = [v.value for v in layer.trainable_variables]
-    loss = _projected(layer(*arguments, training=training)) + _added(layer)
-    if not torch.is_tensor(loss) or not loss.requires_grad:
-        return [None] * len(weights), [None] * len(inputs)
-    tensors = [*weights, *(tensor for tensor in inputs if tensor.requires_grad)]
-    found = list(torch.autograd.grad(loss, tensors, allow_unused=True))
-    arrays = [None if g is None else g.detach().cpu().numpy() for g in found]
-    rest = iter(arrays[len(weights) :])
-    return arrays[: len(weights)], [next(rest) if t.requires_grad else None for t in inputs]

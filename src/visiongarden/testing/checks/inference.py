@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.tracing import falls_back_to_numbers
 from visiongarden.parts import FeaturePart
 from visiongarden.testing.arrays import (
     TOLERANCE,
@@ -51,7 +52,7 @@ def traces(subject: Subject) -> Finding:
         return failed(
             describe(error), advice_for(error, "use keras.ops for every tensor in call()")
         )
-    if keras.backend.backend() == "torch" and (symbolic_error := _symbolic_error(subject)):
+    if falls_back_to_numbers() and (symbolic_error := _symbolic_error(subject)):
         return failed(
             describe(symbolic_error), advice_for(symbolic_error, "use keras.ops in call()")
         )
