@@ -26,7 +26,7 @@ OPEN = "PLACEHOLDER"
 
 TESTED_BY = {
     # Fixes that are composed elsewhere -> the test that applies them.
-    "_fix(matched)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
+    "_fix(matched, share)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
     "_own_size(model)": "tests/exporters/test_onnx.py",
@@ -42,6 +42,7 @@ TESTED_BY = {
     "self.with_fields(levels=tuple((lv for lv in offered if stride_of(lv) >= STRIDE)))": (
         "tests/heads/test_prototype_masks.py"
     ),
+    "versions.requirements([library])": "tests/backends/test_assumptions.py",
     "next(iter(missing.values()))": "tests/tasks/test_custom_tasks.py",
     "self._fix": "tests/config/test_value.py",
     "tool.fix": "tests/data/test_other_tools.py",

@@ -90,7 +90,7 @@ class Plugin:
                 f"the package {self.package} does not have the {self.kind} {self.name}",
                 rule=f"{self.module} defines {self.attribute}, as its entry point declares",
                 received=nearest(self.attribute, [n for n in vars(module) if n[0] != "_"]),
-                fix=f"pip install --upgrade {self.package.partition(' ')[0]}",
+                fix=f"pip install -U {self.package.partition(' ')[0]}",
             )
         return vars(module)[self.attribute]
 

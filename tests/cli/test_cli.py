@@ -146,6 +146,7 @@ def test_help_imports_no_backend():
             (Path("w.pt"), Path("m.keras")),
             {
                 "output": Path("o.keras"),
+                "rules": "auto",
                 "rename": {"a": "b"},
                 "only": None,
                 "min_coverage": 0.5,

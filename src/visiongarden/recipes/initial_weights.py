@@ -128,14 +128,14 @@ class InitialWeights(Value):
                 raise UserError(
                     f"{path} contains no {BEST}",
                     rule="the folder of a run that has completed an epoch, or a file of weights",
-                    fix=option("source", "runs/other"),
+                    fix=option("weights", "runs/other"),
                 )
             return path / BEST
         if not path.is_file():
             raise UserError(
                 f"there are no weights {path}",
                 rule="the folder of a run, a model file (.keras) or a checkpoint",
-                fix=option("source", f"runs/other/{BEST}"),
+                fix=option("weights", f"runs/other/{BEST}"),
             )
         return path
 
