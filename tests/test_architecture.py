@@ -259,6 +259,7 @@ WITHOUT_PUBLIC_NAME = {("tests/repetition/test_repeats.py", "_inbound_nodes")}
 """What tests may use: Keras has no public access to the calls of a layer."""
 
 
+@pytest.mark.slow  # scans all tests; the next one scans the package
 def test_tests_use_public_names():
     folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]
     trees = {file: tree for folder in folders for file, tree in parsed(folder).items()}

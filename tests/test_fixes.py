@@ -26,7 +26,9 @@ OPEN = "PLACEHOLDER"
 
 TESTED_BY = {
     # Fixes that are composed elsewhere -> the test that applies them.
-    "_fix(matched, share)": "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works",
+    "_fix(matched, share)": (
+        "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works"
+    ),
     "_fix(longest, step)": "tests/cli/test_data.py",
     "_levels_fix(taker, wants, giver, offered)": "tests/parts/test_connect.py",
     "_own_size(model)": "tests/exporters/test_onnx.py",

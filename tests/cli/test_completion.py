@@ -42,9 +42,9 @@ def completed(monkeypatch, *words):
         (["verify", "yolox-s"], ["yolox-s"]),
         (["train", "data", "training.ep"], ["training.epochs="]),
         (["train", "data", "task=seg"], ["task=segmentation"]),
-        (["train", "data", "model.head.type=Dec"], ["model.head.type=Decoupled"]),
+        (["train", "data", "model.head.type=Du"], ["model.head.type=DualAssignment"]),
         # As bash breaks the words.
-        (["train", "data", "model.head.type", "=", "Dec"], ["Decoupled"]),
+        (["train", "data", "model.head.type", "=", "Du"], ["DualAssignment"]),
         (["train", "data", "task", "="], completion.task_names()),
     ],
 )

@@ -133,7 +133,7 @@ def detector(head):
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("name", ["free", "based"])
+@pytest.mark.parametrize("name", ["free", pytest.param("based", marks=pytest.mark.slow)])
 def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
     model = detector(HEADS[name])
     model.compile(keras.optimizers.SGD(1e-2), **for_one_step())

@@ -163,7 +163,7 @@ def test_untrained_scores_are_the_prior():
 
 
 @pytest.mark.backends
-@pytest.mark.parametrize("box_loss", [None, "GIoU"])
+@pytest.mark.parametrize("box_loss", [None, pytest.param("GIoU", marks=pytest.mark.slow)])
 def test_it_trains_reopens_and_shares_its_towers(tmp_path, box_loss):
     model = small(norm="group", prior=0.3, loss={"box_loss": box_loss})
     assert {weight.path.split("/")[1] for weight in model.head.weights} == {

@@ -81,6 +81,7 @@ def test_boxes_are_matched_by_name_and_scenes_must_agree():
         vg.evaluate(model, data(LabelMap(("outdoor", "indoor"))))
 
 
+@pytest.mark.slow
 def test_training_takes_both_from_the_data():
     task = task_of(build())
     assert task.class_map(data()) == ClassMap(CELLS)

@@ -155,6 +155,8 @@ def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
 def registered(monkeypatch):
     """Forget what the test registers: a task is found for every dataset."""
     monkeypatch.setattr(registry, "_known", dict(registry._known))
+    for kind in OTHERS:  # imported again, they register again
+        monkeypatch.delitem(sys.modules, f"fresh_{kind}", raising=False)
 
 
 @pytest.mark.parametrize("kind", OTHERS)

@@ -54,7 +54,7 @@ def cosine(step, steps):
     return 0.00002 + 0.5 * (0.002 - 0.00002) * (1 + np.cos(np.pi * step / steps))
 
 
-@pytest.mark.parametrize("extend", ["stretch", "restart"])
+@pytest.mark.parametrize("extend", ["stretch", pytest.param("restart", marks=pytest.mark.slow)])
 def test_a_finished_run_is_extended(tmp_path, caplog, extend):
     caplog.set_level("INFO", logger="visiongarden")
     data, run = batches(3), tmp_path / "run"

@@ -82,8 +82,11 @@ def test_keras_itself_freezes_a_part():
 @pytest.mark.backends
 @pytest.mark.parametrize(
     ("optimizer", "stop_at"),
-    [("VectorAdamW", 4), ("VectorAdamW", 6), (NATIVE, 8)],
-    ids=["frozen", "between", "unfrozen"],
+    [
+        pytest.param("VectorAdamW", 4, marks=pytest.mark.slow, id="frozen"),
+        pytest.param("VectorAdamW", 6, id="between"),
+        pytest.param(NATIVE, 8, marks=pytest.mark.slow, id="unfrozen"),
+    ],
 )
 def test_a_run_that_unfreezes_is_resumed_exactly(tmp_path, optimizer, stop_at):
     options = settings(

@@ -38,7 +38,14 @@ def sublayers() -> bool:
     outer, one, other = (keras.layers.Layer(name=name) for name in ("outer", "one", "other"))
     outer.z, outer.a = [other], {"key": one}
     model = keras.Sequential([keras.Input((1,)), one, other])
-    return outer._layers == [other, one] and model._layers[-2:] == [one, other]
+    scale = keras.layers.BatchNormalization(trainable=False)
+    scale.build((None, 1))
+    trained = [id(weight) for weight in vars(scale)["_trainable_variables"]]
+    return (
+        outer._layers == [other, one]
+        and model._layers[-2:] == [one, other]
+        and trained == [id(scale.gamma), id(scale.beta)]
+    )
 
 
 def name_counters() -> bool:

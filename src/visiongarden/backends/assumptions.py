@@ -53,8 +53,9 @@ ASSUMPTIONS = {
     ),
     "sublayers": Assumption(
         "keras",
-        ("_layers",),
-        "the sublayers of a layer, in the order of their creation",
+        ("_layers", "_trainable_variables"),
+        "the sublayers of a layer, in the order of their creation, and the weights that it created "
+        "as trainable, also if it is frozen",
         "sublayers are found in the attributes of a layer; one that no attribute holds is not "
         "reported as missing in a saved file",
         checks.sublayers,
