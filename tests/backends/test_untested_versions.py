@@ -32,7 +32,7 @@ def trained():
     return model
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_a_model_is_trained_saved_checked_and_shown(tmp_path, request):
     fast = trained()
     expected = fast.evaluate(IMAGES, TARGETS, batch_size=4, verbose=0, return_dict=True)
@@ -63,7 +63,7 @@ def test_a_model_is_trained_saved_checked_and_shown(tmp_path, request):
     assert "fields, layers and shapes are equal" in str(difference)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_sublayers_are_found_in_attributes(request):
     models = [
         vg.backbones.CSPDarknet(depth=0.33, width=0.0625).as_model(),

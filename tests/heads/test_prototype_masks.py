@@ -132,7 +132,7 @@ def detector(head):
     )
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("name", ["free", pytest.param("based", marks=pytest.mark.slow)])
 def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
     model = detector(HEADS[name])

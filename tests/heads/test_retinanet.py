@@ -162,7 +162,7 @@ def test_untrained_scores_are_the_prior():
     assert scores == pytest.approx(0.01, rel=0.02)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("box_loss", [None, pytest.param("GIoU", marks=pytest.mark.slow)])
 def test_it_trains_reopens_and_shares_its_towers(tmp_path, box_loss):
     model = small(norm="group", prior=0.3, loss={"box_loss": box_loss})

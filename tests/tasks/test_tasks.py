@@ -68,7 +68,7 @@ def test_the_task_follows_from_the_data(data):
         task_of_data(images)
     with pytest.raises(
         UserError,
-        match="classification, detection, instance_segmentation, multi_head, multi_label, regression, ",
+        match="classification, detection, instance_segmentation, multi_head, multi_label, ",
     ):
         find("counting")
 

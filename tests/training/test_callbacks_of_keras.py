@@ -83,7 +83,7 @@ def assert_same(one, other):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_backup_and_restore_continues_fit(folder, tmp_path):
     """The weights are those of a run without interruption: optimizer, epochs and images agree."""
 
@@ -136,7 +136,7 @@ def test_a_resumed_run_ignores_no_backup(folder, tmp_path):
     assert_same(again, whole)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("optimizer", [VectorAdamW, VectorSGD])
 def test_reduce_on_plateau_sets_the_rate_of_vectorized_optimizers(folder, optimizer):
     """The loss never falls by 100, so that the rate is 0 from the third epoch on."""

@@ -42,7 +42,7 @@ def same(before, after, prefix="backbone/"):
     return all(is_equal == path.startswith(prefix) for path, is_equal in equal.items())
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("optimizer", ["VectorAdamW", NATIVE], ids=["vector", "Keras"])
 def test_frozen_weights_statistics_and_averages_stay_bit_equal(tmp_path, optimizer):
     model = classifier()
@@ -79,7 +79,7 @@ def test_keras_itself_freezes_a_part():
     assert same(before, values(model))
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize(
     ("optimizer", "stop_at"),
     [
@@ -140,7 +140,7 @@ SGD = {"type": "SGD", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 0.0
 VECTOR = {"type": "VectorSGD", "learning_rate": 0.1, "global_clipnorm": None}
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("optimizer", [SGD, VECTOR], ids=["Keras", "vector"])
 def test_the_first_update_is_proportional_to_the_factor(tmp_path, optimizer):
     plain = first_updates(tmp_path, optimizer)
@@ -258,7 +258,7 @@ def test_fields_that_do_not_go_together(fields, message):
 
 
 @pytest.mark.slow
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_several_sizes_and_mixed_precision(tmp_path, precision):
     class Sizes:

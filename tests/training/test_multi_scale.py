@@ -117,7 +117,7 @@ SETTINGS = Training(epochs=2, optimizer={"learning_rate": {"warmup_epochs": 0}},
 
 
 @pytest.mark.slow
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_training_uses_every_size_and_keeps_the_size_of_the_model(tmp_path, scenes):
     seen = [b.images.shape[1:3] for e in range(2) for b in loader(scenes).epoch(e)]
     assert set(seen) == set(SIZES)
@@ -176,7 +176,7 @@ def stepped(trained, size, sizes=()):
 
 
 @pytest.mark.parametrize(
-    "dtype", [pytest.param(None, marks=pytest.mark.backends), "mixed_bfloat16"]
+    "dtype", [pytest.param(None, marks=pytest.mark.slow_backends), "mixed_bfloat16"]
 )
 def test_a_step_is_that_of_a_model_built_at_the_size(dtype):
     size = (96, 96)

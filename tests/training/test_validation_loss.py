@@ -20,7 +20,7 @@ def cross_entropy(logits, labels, smoothing=0.1):
     return -(labels * (shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))).sum(1)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_the_validation_loss_is_that_of_the_saved_model(tmp_path):
     stop = keras.callbacks.EarlyStopping(monitor="val_loss", patience=9)
     held_out = [*batches(1), *batches(1, images=3)]
