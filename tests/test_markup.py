@@ -106,10 +106,11 @@ def test_a_model(model):
 def test_a_model_of_any_size_without_names():
     plain = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(2, 1)])
     plain.image_size, plain.class_map = None, None
-    plain.preprocessing = vg.Preprocessing()
+    plain.preprocessing, plain.resize = vg.Preprocessing(), vg.transforms.Letterbox()
     assert facts(plain) == [
         ("image size", "any"),
         ("preprocessing", str(vg.Preprocessing())),
+        ("resize", "Letterbox()"),
         ("classes", "not named"),
         ("parameters", "8, 8 of them trainable"),
         ("dtype policy", "float32"),

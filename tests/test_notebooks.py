@@ -52,6 +52,7 @@ def test_the_code_uses_public_names(path):
             found = getattr(found, name)
 
 
+@pytest.mark.slow  # the README has the quick counterparts
 def test_the_notebook_runs(path, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         # Warnings of Jupyter's packages when they are imported.

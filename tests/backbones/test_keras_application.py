@@ -64,6 +64,7 @@ def test_values_and_weights_are_the_network_s(mobilenet):
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * wanted.max())
 
 
+@pytest.mark.slow
 def test_a_file_reopens_without_the_weights_file(mobilenet, tmp_path):
     _, file = mobilenet
     copy = tmp_path / "copy.weights.h5"

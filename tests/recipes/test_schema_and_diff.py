@@ -37,7 +37,8 @@ def test_schema_knows_every_field_and_part():
         for c in choices[1:]
         if (r := resolved(c, document))["properties"]["type"] == {"const": "FPN"}
     )
-    assert set(fpn["properties"]) == {"type", "channels", "levels"}
+    extra = {"extra_levels", "extra_levels_from", "extra_levels_by"}
+    assert set(fpn["properties"]) == {"type", "channels", "levels"} | extra
     assert fpn["properties"]["channels"]["description"] == "channels of all levels."
     # The data gives the number of classes, so a head need not.
     head = document["$defs"]["Head.AnchorFree"]

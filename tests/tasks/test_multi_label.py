@@ -190,7 +190,8 @@ def test_a_difference_counts_decided_labels():
     scores = np.array([[0.9, 0.5002], [0.1, 0.7]])
     near, far = ({"scores": scores - [0, error]} for error in (4e-4, 0.3))
     assert task.difference({"scores": scores}, near).agrees
-    assert task.difference({"scores": scores}, far).differing == 1
+    # The second class no longer applies to the first image, nor to the second one.
+    assert task.difference({"scores": scores}, far).differing == 2
 
 
 def test_all_labels_are_drawn():

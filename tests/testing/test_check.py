@@ -238,7 +238,7 @@ def test_discovery(project):
         ("no_such_module", "the module no_such_module cannot be imported"),
         ("own_blocks.py", "fix: own_blocks"),
         ("own_blocks:Mime", "did you mean Mine"),
-        ("json", "defines no layer"),
+        ("json", "defines no component"),
         ("broken", "ZeroDivisionError"),
     ],
 )
@@ -270,7 +270,7 @@ def test_command_takes_arguments(project, capsys):
 
 
 def test_command_prints_what_it_runs_before_a_backend_starts(monkeypatch, capsys):
-    def stop(**_):
+    def stop(*_, **__):
         raise UserError("stopped")
 
     monkeypatch.setattr("visiongarden.cli.check.start", stop)

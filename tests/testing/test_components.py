@@ -25,7 +25,11 @@ def register(monkeypatch):
     objects.update(before)
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize(
+    "name",
+    # A third of them in the quick tests, of every kind some.
+    [pytest.param(n, marks=[pytest.mark.slow] if i % 3 else []) for i, n in enumerate(WRONG)],
+)
 def test_the_check_finds_the_bug(name, register):
     component, check = WRONG[name]
     if check != "registered" and isinstance(component, type):

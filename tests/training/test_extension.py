@@ -92,7 +92,8 @@ def test_fewer_epochs_than_are_complete(tmp_path):
     assert error.value.fix == "training.epochs=3"
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow
+@pytest.mark.backends
 def test_all_that_counts_steps_survives_a_resume(tmp_path):
     optimizer = {
         "type": "VectorAdamW", "gradient_accumulation_steps": 2, "global_clipnorm": 0.1,

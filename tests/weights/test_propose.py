@@ -47,7 +47,7 @@ WHOLE = (("a", (4, 5)), ("b", (5, 6)), ("c", (6, 6)), ("d", (6, 6)))
 )
 def test_proposals(source, proposal):
     with pytest.raises(UserError) as error:
-        transfer(source, model(), min_coverage=1.0)
+        transfer(source, model(), rules=None, min_coverage=1.0)
     assert (error.value.fix == f"rename={proposal}") == bool(proposal)
     if proposal:
         target = model()

@@ -109,8 +109,8 @@ class RetinaNetHead(Head):
         >>> head = vg.heads.RetinaNetHead(num_classes=3, filters=64)
         >>> head.shapes(features, image_size=(128, 128))["p7"]
         {'boxes': (None, 1, 1, 9, 4), 'classes': (None, 1, 1, 9, 3)}
-        >>> head.anchor_shapes("p3")[0].round(1).tolist()
-        [45.3, 22.6]
+        >>> head.anchor_shapes("p3")[0].round().tolist()
+        [45.0, 23.0]
     """
 
     num_classes: Classes

@@ -27,6 +27,10 @@ class Assigned(NamedTuple):
         most: largest number of positives of an image.
         ignores: whether predictions may be ignored.
         candidates: the predictions, decoded.
+
+    Example:
+        >>> vg.losses.Assigned._fields
+        ('index', 'weight', 'most', 'ignores', 'candidates')
     """
 
     index: Tensor  # type: ignore[assignment]  # shadows tuple.index, which is not used here
