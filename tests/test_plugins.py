@@ -236,7 +236,7 @@ def test_a_broken_package_is_reported_when_it_is_named(clean, tmp_path, monkeypa
     run("list", "backbone", "Broken", code=2)
     (tmp_path / "broken_vision.py").write_text("Other = 1\n")
     run("list", "backbone", "Broken", code=2)
-    assert "does not have the backbone Broken" in capsys.readouterr().err
+    assert "does not define the backbone Broken" in capsys.readouterr().err
 
 
 def test_invalid_metadata_break_nothing(clean, tmp_path, monkeypatch, capsys):

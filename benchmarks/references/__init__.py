@@ -1,1 +1,1 @@
-"""Outputs of reference implementations, computed in an environment of their own."""
+"""Outputs of reference implementations, computed in a separate environment."""

@@ -2,7 +2,7 @@
 
     python -m benchmarks.references.torch_models tests/weights/references
 
-Run it in an environment of its own: `pip install torch==2.13.0`, then `pip install --no-deps
+Run it in a separate environment: `pip install torch==2.13.0`, then `pip install --no-deps
 torchvision==0.28.0 timm`, and what they import. Where torchvision's operators do not suit the build
 of torch, name a module to import first with `--before`.
 """

@@ -21,11 +21,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import Distribution, distributions, packages_distributions
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from visiongarden.errors import ConfigError, nearest
 from visiongarden.kinds import KINDS
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 GROUP = "visiongarden.plugins"
 """Group of the entry points."""
@@ -87,7 +89,7 @@ class Plugin:
             ) from error
         if self.attribute not in vars(module):
             raise ConfigError(
-                f"the package {self.package} does not have the {self.kind} {self.name}",
+                f"the package {self.package} does not define the {self.kind} {self.name}",
                 rule=f"{self.module} defines {self.attribute}, as its entry point declares",
                 received=nearest(self.attribute, [n for n in vars(module) if n[0] != "_"]),
                 fix=f"pip install -U {self.package.partition(' ')[0]}",
@@ -132,6 +134,9 @@ def providing(kind: str, name: str) -> tuple[Plugin, ...]:
 
 @lru_cache(maxsize=8)  # reading the metadata of hundreds of packages takes 50 ms
 def _entries(path: tuple[str, ...]) -> tuple[Plugin | InvalidEntry, ...]:
+    # Imported here: it takes 20 ms, a tenth of the start of a command.
+    from importlib.metadata import distributions
+
     found: dict[tuple[str, str, str], Plugin | InvalidEntry] = {}
     seen: set[str] = set()
     for distribution in distributions(path=list(path)):
@@ -237,6 +242,8 @@ def package_of(module: str) -> str | None:
         Name and version as pip shows them, the name alone if no component of it is declared, or
         None if no installed package contains the module.
     """
+    from importlib.metadata import packages_distributions
+
     top = module.partition(".")[0]
     for plugin in installed():
         if plugin.module.partition(".")[0] == top:

@@ -1,4 +1,4 @@
-"""Each head may have classes of its own, from the data to the results."""
+"""Each head may have its own classes, from the data to the results."""
 
 import cv2
 import keras

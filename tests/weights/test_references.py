@@ -1,7 +1,7 @@
 """Checkpoints of torchvision, timm and Keras: the outputs of the reference implementations.
 
 The files in `references` contain names, shapes and outputs that
-`benchmarks/references/torch_models.py` wrote in an environment of its own; both sides compute the
+`benchmarks/references/torch_models.py` wrote in a separate environment; both sides compute the
 weights from names and shapes.
 """
 

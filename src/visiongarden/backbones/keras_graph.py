@@ -59,7 +59,7 @@ def _narrows(network: keras.Model) -> list[Any]:
 
 
 def cut(network: keras.Model, levels: Mapping[str, str], name: str) -> keras.Model:
-    """Return a network that ends at named operations, with the layers of the whole one.
+    """Return the part of a network that ends at the named operations; it shares the layers.
 
     Args:
         network: Functional network of one image.

@@ -1,8 +1,9 @@
 """`own_compile_state`: train a model with another optimizer and loss than it was compiled with.
 
-**Why.** Keras's `fit` needs a compiled model, and compiling replaces what the user compiled; there
-is no way back. **Gain:** a model that was trained by a recipe would be saved with the optimizer of
-the run, which takes up to three times the space of the weights. **Switch:** none; no private names.
+**Why.** Keras's `fit` requires a compiled model. Compiling discards the optimizer and the loss with
+which the user compiled the model, and Keras cannot restore them. **Gain:** a model that was trained
+by a recipe would be saved with the optimizer of the run, which takes up to three times the space of
+the weights. **Switch:** none; no private names.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ class KerasObject(Value):
             return kind
         raise ConfigError(
             f"{cls.kind} {name!r} is not a registered class derived from {cls._base_name()}",
-            rule="the entry point of a package names a registered class",
+            rule="the entry point names a class that its module registers",
             received=f"{found!r:.80}",
             fix=f"@vg.register\nclass {name.rpartition('>')[2]}({cls._base_name()}): ...",
         )

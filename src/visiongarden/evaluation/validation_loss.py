@@ -63,7 +63,7 @@ class LossPredictor(Predictor):
             self._sums[name] = self._sums.get(name, np.zeros(2)) + values
 
     def result(self) -> dict[str, float]:
-        """Return the loss by its name in the logs; nothing if no batch was added."""
+        """Return {"val_loss": loss}; an empty dict if no batch was added."""
         if not self._sums:
             return {}
         return {NAME: float(sum(t / max(c, 1.0) for t, c in self._sums.values()))}

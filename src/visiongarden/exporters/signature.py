@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-import visiongarden.darknet  # noqa: F401  registers DarknetResize, which a file may name
+import visiongarden.darknet  # noqa: F401  registers DarknetResize for signatures
 from visiongarden.config import Value
 from visiongarden.config.files import reading_files, writing_files
 from visiongarden.data.preprocessing import PixelType, Preprocessing

@@ -13,7 +13,7 @@ from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.detection import DetectionLoss, typed
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import flat, rows_of
+from visiongarden.ops import flat, rows_of, single
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Tensor, Term
 
@@ -73,7 +73,7 @@ class PrototypeMaskLoss(Loss):
         targets = typed(targets)
         found = self.detection.assigned(raw, targets, context, context.head.chosen_assigner())
         terms = self.detection.assigned_terms(raw, targets, context, found)
-        prototypes = prototypes_of(raw)
+        prototypes = single(raw, "prototypes")
         masks = ops.cast(targets["masks"], "float32")
         if tuple(masks.shape[2:]) != tuple(prototypes.shape[1:3]):
             raise UserError(
@@ -92,12 +92,6 @@ class PrototypeMaskLoss(Loss):
         area = ops.maximum(ops.sum(inside, axis=(2, 3)), 1.0)
         total = ops.sum(ops.sum(apart, axis=(2, 3)) / area * chosen)
         return {**terms, "mask": Term(self.mask_gain * total, ops.sum(chosen))}
-
-
-def prototypes_of(raw: RawPredictions) -> Tensor:
-    """Return the prototypes (batch, H, W, prototypes) as float32."""
-    (found,) = (tensors["prototypes"] for tensors in raw.values() if "prototypes" in tensors)
-    return ops.cast(found, "float32")
 
 
 def cells_inside(boxes: Tensor, image_size: tuple[int, int], cells: tuple[int, int]) -> Tensor:

@@ -106,7 +106,7 @@ class WithSignature(Protocol):
         """Number of classes or values."""
 
     def at_size(self, size: ImageSize) -> Any:
-        """Return the function of images to outputs, after a check of the image size."""
+        """Return the forward pass for images of a size, or refuse another size."""
 
 
 def needs_nms(model: Any) -> bool:

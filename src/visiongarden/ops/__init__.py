@@ -14,6 +14,7 @@ from visiongarden.ops.decode import (
     flat,
     offsets_to_boxes,
     points_to_boxes,
+    single,
 )
 from visiongarden.ops.deltas import boxes_to_deltas, deltas_to_boxes
 from visiongarden.ops.encoding import one_hot
@@ -45,6 +46,7 @@ __all__ = [
     "points_to_boxes",
     "power",
     "rows_of",
+    "single",
     "siou",
     "xyxy_to_cxcywh",
 ]

@@ -54,6 +54,22 @@ def flat(raw: RawPredictions, name: str, inner: int = 1) -> Tensor:
     return ops.concatenate(rows, axis=1)
 
 
+def single(raw: RawPredictions, name: str) -> Tensor:
+    """Return a prediction that only one level has, as float32.
+
+    Args:
+        raw: level -> name -> tensor.
+        name: name of the prediction.
+
+    Example:
+        >>> raw = {"p3": {"boxes": 0, "prototypes": np.ones((1, 2, 2, 4))}, "p4": {"boxes": 0}}
+        >>> tuple(vg.ops.single(raw, "prototypes").shape)
+        (1, 2, 2, 4)
+    """
+    (found,) = (tensors[name] for tensors in raw.values() if name in tensors)
+    return ops.cast(found, "float32")
+
+
 def distances_to_boxes(logits: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
     """Decode distributions of the distances to the four sides: boxes (batch, n, 4), xyxy, pixels.
 

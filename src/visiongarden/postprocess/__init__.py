@@ -8,7 +8,7 @@ from visiongarden.postprocess.boxes import (
 )
 from visiongarden.postprocess.combined import CombinedDecoding
 from visiongarden.postprocess.decoding import Decoding
-from visiongarden.postprocess.nms import Nms, to_original
+from visiongarden.postprocess.nms import Nms, Suppression, to_original
 from visiongarden.postprocess.prototype_masks import PrototypeMaskDecoding, masks_of
 from visiongarden.postprocess.scores import (
     Rank,
@@ -31,6 +31,7 @@ __all__ = [
     "Rank",
     "SigmoidDecoding",
     "SoftmaxDecoding",
+    "Suppression",
     "TopK",
     "ValueDecoding",
     "best_of_each",

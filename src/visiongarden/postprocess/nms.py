@@ -15,25 +15,15 @@ from visiongarden.types import ImageSize, Placement
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Nms(Value):
-    """Greedy non-maximum suppression, class by class.
+class Suppression(Value):
+    """Base class of the selections of detections; a subclass implements `selected`.
 
-    Attributes:
-        score_threshold: Boxes with this score or less are removed first.
-        iou_threshold: A box is removed if its IoU with a better box of the same class is larger.
-        max_detections: Maximum number of detections per image.
-        candidates: Maximum number of boxes per image that enter the suppression, best first.
-        class_agnostic: Whether boxes of different classes suppress each other.
-        multi_label: Whether a box is one candidate for each class above the threshold, as in COCO's
-            protocol; otherwise it is one for its best class.
+    Example:
+        >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8]], "float32")
+        >>> scores = np.array([[0.6], [0.9]], "float32")
+        >>> vg.postprocess.Nms().selected(boxes, scores)[0].tolist()
+        [1]
     """
-
-    score_threshold: Share = 0.25
-    iou_threshold: Share = 0.7
-    max_detections: PositiveInt = 300
-    candidates: PositiveInt = 3000
-    class_agnostic: bool = False
-    multi_label: bool = False
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Instances:
         """Return the detections of one image, best first.
@@ -53,6 +43,33 @@ class Nms(Value):
             boxes: float32 (n, 4), xyxy.
             scores: float32 (n, classes), 0 to 1.
         """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `selected`")
+
+
+class Nms(Suppression):
+    """Greedy non-maximum suppression, class by class.
+
+    Attributes:
+        score_threshold: Boxes with this score or less are removed first.
+        iou_threshold: A box is removed if its IoU with a better box of the same class is larger.
+        max_detections: Maximum number of detections per image.
+        candidates: Maximum number of boxes per image that enter the suppression, best first.
+        class_agnostic: Whether boxes of different classes suppress each other.
+        multi_label: Whether a box is one candidate for each class above the threshold, as in COCO's
+            protocol; otherwise it is one for its best class.
+    """
+
+    score_threshold: Share = 0.25
+    iou_threshold: Share = 0.7
+    max_detections: PositiveInt = 300
+    candidates: PositiveInt = 3000
+    class_agnostic: bool = False
+    multi_label: bool = False
+
+    def selected(
+        self, boxes: np.ndarray, scores: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows of the detections, and their boxes, scores and classes."""
         found = best_candidates(
             boxes, scores, self.score_threshold, self.candidates, self.multi_label
         )

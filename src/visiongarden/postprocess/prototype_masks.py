@@ -6,9 +6,8 @@ from typing import ClassVar
 
 import cv2
 import numpy as np
-from keras import ops
 
-from visiongarden.ops import flat
+from visiongarden.ops import flat, single
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.registry import register
 from visiongarden.samples import Masks
@@ -43,11 +42,10 @@ class PrototypeMaskDecoding(Decoding):
     def __call__(self, raw: RawPredictions, context: HeadContext) -> dict[str, Tensor]:
         """Return the arrays by name; `raw` are the raw predictions of the head."""
         found = self.detection(raw, context)
-        (prototypes,) = (level["prototypes"] for level in raw.values() if "prototypes" in level)
         return {
             **found,
             "coefficients": flat(raw, "coefficients"),
-            "prototypes": ops.cast(prototypes, "float32"),
+            "prototypes": single(raw, "prototypes"),
         }
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import numpy as np
 from pydantic import PositiveInt
 
-from visiongarden.config import Value
-from visiongarden.postprocess.nms import Nms, Share, best_candidates, detected
-from visiongarden.samples import Instances
+from visiongarden.postprocess.nms import Nms, Share, Suppression, best_candidates
 
 
-class TopK(Value):
+class TopK(Suppression):
     """Selection of the boxes with the highest scores, whether they overlap or not.
 
     Attributes:
@@ -24,30 +22,16 @@ class TopK(Value):
     max_detections: PositiveInt = 300
     multi_label: bool = False
 
-    def __call__(self, boxes: np.ndarray, scores: np.ndarray) -> Instances:
-        """Return the detections of one image, best first.
-
-        Args:
-            boxes: float32 (n, 4), xyxy.
-            scores: float32 (n, classes), 0 to 1.
-        """
-        return detected(*self.selected(boxes, scores)[1:])
-
     def selected(
         self, boxes: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return the rows of the detections of one image, and their boxes, scores and classes.
-
-        Args:
-            boxes: float32 (n, 4), xyxy.
-            scores: float32 (n, classes), 0 to 1.
-        """
+        """Return the rows of the detections, and their boxes, scores and classes."""
         return best_candidates(
             boxes, scores, self.score_threshold, self.max_detections, self.multi_label
         )
 
 
-def suppression(needs_nms: bool, nms: Nms) -> Nms | TopK:
+def suppression(needs_nms: bool, nms: Nms) -> Suppression:
     """Return `nms`, or `TopK` with the same limits.
 
     Args:

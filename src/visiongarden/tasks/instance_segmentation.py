@@ -14,12 +14,11 @@ from visiongarden.decoders import PathAggregation
 from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFreeMasks
 from visiongarden.metrics import CocoMeanAveragePrecision, Metric
-from visiongarden.models.kinds import needs_nms
-from visiongarden.postprocess import Nms, masks_of, suppression
+from visiongarden.postprocess import Suppression, masks_of
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, Instances, Masks, Sample
 from visiongarden.samples.mask_field import STRIDE
-from visiongarden.tasks.detection import COCO_NMS, DetectionTask, with_upright_boxes
+from visiongarden.tasks.detection import DetectionTask, with_upright_boxes
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity, max_difference
 from visiongarden.tasks.task import Defaults, model_fields, target
@@ -94,15 +93,13 @@ class InstanceSegmentationTask(DetectionTask):
         self, model: Any, score: float | None = None, iou: float | None = None
     ) -> Callable[..., Instances]:
         """Return suppression, followed by the masks of the detections that remain."""
-        nms = COCO_NMS if score is None else Nms(score_threshold=score)
-        nms = nms if iou is None else nms.replace(iou_threshold=iou)
-        suppress = suppression(needs_nms(model), nms)
+        suppress: Suppression = super().postprocess(model, score, iou)
 
         def run(
             boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, scores: np.ndarray
         ) -> Instances:
             rows, boxes, scores, classes = suppress.selected(boxes, scores)
-            size = STRIDE * prototypes.shape[0], STRIDE * prototypes.shape[1]
+            size = _pixels(prototypes)
             masks = masks_of(boxes, coefficients[rows], prototypes, size)
             return Instances(size, Boxes(boxes), classes, scores=scores, masks=masks)
 
@@ -139,15 +136,12 @@ class InstanceSegmentationTask(DetectionTask):
         if not (found.learned and found.correct):
             return found
         row = int(decoded["scores"][image].max(axis=-1).argmax())
-        cells = decoded["prototypes"][image]
-        size = STRIDE * cells.shape[0], STRIDE * cells.shape[1]
+        prototypes = decoded["prototypes"][image]
         wanted = targets["masks"][image, 0].astype(bool).repeat(STRIDE, 0).repeat(STRIDE, 1)
-        got = masks_of(
-            decoded["boxes"][image, row][None],
-            decoded["coefficients"][image, row][None],
-            cells,
-            size,
-        ).bitmaps()[0]
+        boxes, coefficients = (
+            decoded[name][image, row][None] for name in ("boxes", "coefficients")
+        )
+        got = masks_of(boxes, coefficients, prototypes, _pixels(prototypes)).bitmaps()[0]
         overlap = (wanted & got).sum() / max((wanted | got).sum(), 1)
         return Match(
             learned=True,
@@ -156,6 +150,11 @@ class InstanceSegmentationTask(DetectionTask):
             got=f"a mask of {got.sum()} pixels (IoU {overlap:.2f})",
             advice="one formula of coefficients and prototypes in loss and decoding",
         )
+
+
+def _pixels(prototypes: np.ndarray) -> ImageSize:
+    """Return (height, width) in pixels of the image that prototypes (H, W, n) belong to."""
+    return STRIDE * prototypes.shape[0], STRIDE * prototypes.shape[1]
 
 
 def _probabilities(decoded: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:

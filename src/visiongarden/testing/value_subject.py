@@ -36,7 +36,7 @@ class ValueSubject:
         self.examples: dict[str, Any] = dict(examples_of(self.cls))
         if not is_class and config:
             raise UserError(
-                f"fields of the instance {self.cls.__name__} cannot be changed",
+                f"the fields of an instance of {self.cls.__name__} cannot be changed",
                 rule="fields together with a class",
                 received=", ".join(config),
                 fix=f"check({self.cls.__name__}, ...)",

@@ -63,7 +63,7 @@ def decode(subject: Subject) -> Finding:
     try:
         found = decoding(subject.inference, losses.context_of(subject))
     except Exception as error:
-        advice = "implement __call__ as decoding(raw, context), which returns {name: tensor}"
+        advice = "implement __call__(self, raw, context), which returns {name: tensor}"
         return failed(f"the decoding fails: {describe(error)}", advice_for(error, advice))
     if wrong := _wrong_names(head, found):
         return failed(*wrong)

@@ -108,7 +108,7 @@ def not_a_sum(
 ) -> tuple[str, str] | None:
     """Return evidence and advice if the terms of a batch are not the sums of those of its images.
 
-    A total that is divided by a count of its own batch is wrong on several devices.
+    A total that is divided by the count of the local batch is wrong on several devices.
     """
     batch = len(leaves(subject.arguments)[0])
     if any(len(value) != batch for value in targets.values()):

@@ -60,7 +60,7 @@ class TaskSubject(ValueSubject):
 
     @cached_property
     def decoded(self) -> dict[str, np.ndarray]:
-        """Decoded arrays of the head's raw predictions, batch first."""
+        """Decoded predictions of the head by name, batch first."""
         part: Any = self.head.part
         found = part.chosen_decoding()(self.head.inference, losses.context_of(self.head))
         names = [name for name in self.cls.outputs if name in found]
@@ -198,7 +198,7 @@ def draws(subject: TaskSubject) -> Finding:
     """Check that results are drawn on a copy of an image, and listed as plain values."""
     size = subject.head.image_size
     image = np.full((*size, 3), 90, np.uint8)
-    result = subject.result(Placement((1.0, 1.0), (0.0, 0.0)), size, 0.0 or None)
+    result = subject.result(Placement((1.0, 1.0), (0.0, 0.0)), size, None)
     picture = subject.task.draw(image, result, subject.class_map)
     if picture.shape != image.shape or picture.dtype != np.uint8:
         return failed(

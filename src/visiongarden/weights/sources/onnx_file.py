@@ -88,7 +88,7 @@ class _Weights:
                 yield from self._stored(name, role, host)
             return
         if node.op_type == "Add":
-            # The bias of a MatMul is added by a node of its own.
+            # The bias of a MatMul is added by a separate node.
             made = [self.made.get(name, -1) for name in inputs]
             products = [at for at in made if self.ops.get(at) == "MatMul"]
             for name in inputs if products else ():
