@@ -40,3 +40,13 @@ def sample(array: np.ndarray, count: int = 512) -> np.ndarray:
     """Return at most `count` elements at equal distances of an array in NHWC order."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return flat[:: max(1, flat.size // count)][:count]
+
+
+def projections(name: str, array: np.ndarray, count: int = 2) -> np.ndarray:
+    """Return scalar products of an array with random directions that depend on its name alone.
+
+    Unlike a sum or a norm, they change when axes or elements are exchanged.
+    """
+    rng = np.random.default_rng(zlib.crc32(f"{name} {array.size}".encode()))
+    flat = np.ascontiguousarray(array, np.float32).reshape(-1)
+    return np.float64([flat @ rng.standard_normal(flat.size, np.float32) for _ in range(count)])

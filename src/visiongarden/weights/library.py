@@ -20,10 +20,12 @@ def published() -> tuple[Rules, ...]:
     """Return the shipped rules in the order of their names.
 
     Example:
-        >>> [rules.name for rules in vg.weights.published() if "torchvision" in rules.name]
-        ['torchvision-mobilenetv2', 'torchvision-resnet']
+        >>> [rules.name for rules in vg.weights.published() if "retinanet" in rules.name]
+        ['torchvision-retinanet', 'torchvision-retinanet-coco']
     """
-    return tuple(_read_yaml(path) for path in sorted(FOLDER.glob("*.yaml")))
+    return tuple(
+        _read_yaml(path) for path in sorted(FOLDER.glob("*.yaml"), key=lambda path: path.stem)
+    )
 
 
 def read_rules(source: str | Path) -> Rules:

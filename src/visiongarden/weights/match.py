@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.errors import UserError, option
 from visiongarden.graphs.keras_model import keras_graph
 from visiongarden.models import Joined
 from visiongarden.weights.class_rows import class_rows
@@ -16,7 +17,7 @@ from visiongarden.weights.live import Owned, by_layer_names, owners
 from visiongarden.weights.pair import Pair, size_of
 from visiongarden.weights.recognize import RulesArgument, SourceGraph, recognize
 from visiongarden.weights.rename import Rename, renamed, selected
-from visiongarden.weights.report import BODY, Mismatch, Moved, TransferReport, Weight
+from visiongarden.weights.report import BODY, Mismatch, Moved, TransferReport, Weight, within
 from visiongarden.weights.resolve import Target, layer_of
 from visiongarden.weights.rules import Rules
 from visiongarden.weights.sources import Source, Stored
@@ -77,6 +78,7 @@ def match(
         for path, each in found.resolved.pairs.items()
         if path in wanted and path not in skipped
     }
+    _check_head(found.rules, target, pairs)
     left = (*found.resolved.left, *(found.resolved.pairs[path].stored for path in skipped))
     fitting = tuple(each for each in pairs.values() if each.fits())
     report = TransferReport(
@@ -115,6 +117,22 @@ def _target(source: Source, target: Any, own: dict[str, Owned], names: dict[str,
     ambiguous = shifted(target, nested or _layers(own), _layers(names.values()))
     backbone = target.parts.backbone if isinstance(target, Joined) else None
     return Target(own, nested, ambiguous, backbone, lambda: keras_graph(target))
+
+
+def _check_head(rules: Rules | None, target: Any, paths: Iterable[str]) -> None:
+    """Raise an error if weights of a head would be copied to one that uses them in another way."""
+    if rules is None or not isinstance(target, Joined):
+        return
+    head = target.parts.head
+    fields = rules.unsuited_head(head)
+    if fields and any(within(path, ("head",)) for path in paths):
+        raise UserError(
+            f"the head computes something else than that of {rules.source or rules.name}, "
+            "although their weights have the same shapes",
+            rule=", ".join(f"{name}={value!r}" for name, value in fields.items()),
+            received=f"{head}",
+            fix=f"{head.replace(**fields)}; or leave it out: {option('only', 'backbone')}",
+        )
 
 
 def _published_classes(rules: Rules | None) -> str:

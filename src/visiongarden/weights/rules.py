@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
@@ -95,6 +96,9 @@ class Rules(Value):
         backbone: Class of the backbone that the rules are for, such as "ResNet"; "" for any.
         fields: Fields that this backbone must have, such as `{"asymmetric": True}`, where the
             shapes of the weights do not show them.
+        head: Class of the head that the rules are for; "" if they are for no head in particular.
+        head_fields: Fields that this head must have to receive its weights, such as
+            `{"anchor_offset": 0.0}`.
         classes: Meaning of the rows of the class output, in words, if it is the same in all
             checkpoints. The rows are then copied to a model of as many classes without names.
 
@@ -117,6 +121,8 @@ class Rules(Value):
     preprocessing: Preprocessing | None = None
     backbone: str = ""
     fields: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    head: str = ""
+    head_fields: dict[str, bool | int | float | str] = Field(default_factory=dict)
     classes: str = ""
 
     @model_validator(mode="after")
@@ -142,10 +148,11 @@ class Rules(Value):
 
     def unsuited(self, backbone: Any) -> dict[str, Any]:
         """Return the fields, with the values they must have, in which a backbone differs."""
-        if type(backbone).__name__ != self.backbone:
-            return {}
-        own = backbone.to_dict()
-        return {name: value for name, value in self.fields.items() if own.get(name) != value}
+        return _differing(backbone, self.backbone, self.fields)
+
+    def unsuited_head(self, head: Any) -> dict[str, Any]:
+        """Return the fields, with the values they must have, in which a head differs."""
+        return _differing(head, self.head, self.head_fields)
 
     def renamed(self, name: str) -> str:
         """Return the name of a weight after all rules of `names`."""
@@ -164,6 +171,13 @@ class Rules(Value):
             change for old, change in self.values.items() if compiled(old, "")(path) is not None
         )
         return next(found, None)
+
+
+def _differing(part: Any, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    if type(part).__name__ != kind:
+        return {}
+    own = part.to_dict()
+    return {name: value for name, value in fields.items() if own.get(name) != value}
 
 
 compiled = functools.lru_cache(maxsize=4096)(prefix_rule)
