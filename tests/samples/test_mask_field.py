@@ -549,3 +549,24 @@ def test_one_polygon_in_place_of_a_list_of_polygons(one):
         Masks.from_polygons(polygons, (30, 40))
     fixed = eval(caught.value.fix, {"polygons": polygons})  # noqa: S307  text of our own
     assert Masks.from_polygons(fixed, (30, 40)).area().tolist() == [160]
+
+
+@settings(max_examples=100)
+@given(bitmaps)
+def test_masks_encoded_together_have_the_run_lengths_of_pycocotools(array):
+    found = Masks.from_bitmaps(array)
+    expected = [encoded(mask)["counts"].decode() for mask in array]
+    assert [one["counts"] for one in found.rle()] == expected
+    assert [one["counts"] for one in found.to_coco()] == expected
+    assert np.array_equal(found.bitmaps(), array)
+
+
+@pytest.mark.parametrize("size", [(1200, 1100), (7, 90000)])
+def test_long_runs_and_large_groups_are_encoded_as_by_pycocotools(size):
+    canvases = np.zeros((4, *size), np.uint8)
+    canvases[0] = 1  # one run, of the whole mask
+    canvases[1, :, 2:-2] = 1  # a run that continues at the top of each column
+    canvases[2, -1, -1] = 1  # a run that ends the mask
+    canvases[3, 1:3, 5:70:3] = 1
+    found = [one["counts"] for one in Masks.from_bitmaps(canvases).rle()]
+    assert found == [encoded(mask)["counts"].decode() for mask in canvases]

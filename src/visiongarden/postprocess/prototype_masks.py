@@ -11,7 +11,7 @@ from visiongarden.ops import flat, single
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.registry import register
 from visiongarden.samples import Masks
-from visiongarden.samples.mask_shapes import PixelMask, Window
+from visiongarden.samples.mask_shapes import NOTHING, PixelMask, Window
 from visiongarden.types import HeadContext, ImageSize, RawPredictions, Tensor
 
 
@@ -65,29 +65,36 @@ def masks_of(
     """
     height, width = size
     stride = -(-height // prototypes.shape[0])
-    logits = np.tensordot(coefficients, prototypes, axes=(1, 2))
     limits = np.array([width, height, width, height])
     low = np.floor(np.clip(boxes, 0, limits)).astype(int)
     high = np.ceil(np.clip(boxes, 0, limits)).astype(int)
     parts = []
     for row, (x1, y1, x2, y2) in enumerate(np.concatenate([low[:, :2], high[:, 2:]], 1).tolist()):
-        window = Window(0, 0, np.zeros((0, 0), bool))
+        window = NOTHING
         if x2 > x1 and y2 > y1:
-            window = Window(y1, x1, _enlarged(logits[row], stride, (x1, y1, x2, y2)) > 0)
+            logits = _logits(prototypes, coefficients[row], stride, (x1, y1, x2, y2))
+            window = Window(y1, x1, logits > 0)
         parts.append(PixelMask(size, window=window))
     return Masks(parts, size)
 
 
-def _enlarged(cells: np.ndarray, stride: int, box: tuple[int, int, int, int]) -> np.ndarray:
-    """Return the pixels of a box, interpolated bilinearly between the centers of cells."""
+def _logits(
+    prototypes: np.ndarray, coefficients: np.ndarray, stride: int, box: tuple[int, int, int, int]
+) -> np.ndarray:
+    """Return the pixels of a box, interpolated bilinearly between the centers of cells.
+
+    Only the cells around the box are combined, which for small objects are few of all.
+    """
     x1, y1, x2, y2 = box
+    top, left = max(y1 // stride - 1, 0), max(x1 // stride - 1, 0)
+    around = prototypes[top : -(-y2 // stride) + 1, left : -(-x2 // stride) + 1]
+    cells = (around.reshape(-1, around.shape[2]) @ coefficients).reshape(around.shape[:2])
     # Pixel x has its center at x + 0.5, cell c at (c + 0.5) * stride.
     scale = 1 / stride
-    shift = [(first + 0.5) * scale - 0.5 for first in (x1, y1)]
-    matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    shift_x, shift_y = (x1 + 0.5) * scale - 0.5 - left, (y1 + 0.5) * scale - 0.5 - top
     return cv2.warpAffine(
-        cells.astype(np.float32),
-        matrix,
+        cells.astype(np.float32, copy=False),
+        np.array([[scale, 0, shift_x], [0, scale, shift_y]]),
         (x2 - x1, y2 - y1),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REPLICATE,

@@ -9,7 +9,14 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.samples import columns, matrices, run_lengths
-from visiongarden.samples.mask_shapes import Mask, PixelMask, PolygonMask, Window, checked_pixels
+from visiongarden.samples.mask_shapes import (
+    NOTHING,
+    Mask,
+    PixelMask,
+    PolygonMask,
+    Window,
+    checked_pixels,
+)
 from visiongarden.types import ImageSize, Polygons
 
 STRIDE = 4
@@ -123,7 +130,9 @@ class Masks:
                 fix="bitmaps > 0  # or another threshold",
             )
         size = array.shape[1:]
-        return cls((PixelMask(size, window=_copied(one)) for one in array), size)
+        if array.dtype.itemsize == 1:
+            array = array.view(bool)
+        return cls((PixelMask(size, window=window) for window in _windows(array)), size)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -206,7 +215,8 @@ class Masks:
 
     def rle(self) -> list[dict[str, Any]]:
         """Return COCO's compressed run lengths of each object, ready for JSON."""
-        return [self._rle_of(mask) for mask in self._parts]
+        texts = run_lengths.texts_of(self._runs())
+        return [{"size": list(self.size), "counts": text} for text in texts]
 
     def to_coco(self) -> list[Any]:
         """Return the `segmentation` of each object as in COCO annotations, ready for JSON.
@@ -214,12 +224,16 @@ class Masks:
         Polygons stay polygons, as flat lists x, y, x, y, …; pixels become run lengths, and an
         object without a mask None.
         """
-        return [
+        found: list[Any] = [
             [ring.ravel().tolist() for ring in mask.rings] or None
             if isinstance(mask, PolygonMask)
-            else self._rle_of(mask)
+            else None
             for mask in self._parts
         ]
+        pixels = [i for i, mask in enumerate(self._parts) if isinstance(mask, PixelMask)]
+        for index, encoded in zip(pixels, self[np.array(pixels, int)].rle(), strict=True):
+            found[index] = encoded
+        return found
 
     def polygons(self) -> list[Polygons]:
         """Return the polygons of each object, float32 (points, 2) each.
@@ -265,16 +279,19 @@ class Masks:
             _fill_cells(target, mask.window(size).trimmed(), size)
         return {"masks": targets}
 
-    def _rle_of(self, mask: Mask) -> dict[str, Any]:
-        return {"size": list(self.size), "counts": run_lengths.text_of(self._runs_of(mask))}
-
-    def _runs_of(self, mask: Mask) -> np.ndarray:
-        runs = mask.unchanged_runs(self.size) if isinstance(mask, PixelMask) else None
-        if runs is not None:
-            return runs
-        canvas = np.zeros(checked_pixels(self.size), bool)
-        mask.window(self.size).paste(canvas)
-        return run_lengths.encode(canvas)
+    def _runs(self) -> list[np.ndarray]:
+        """Return the run lengths of each mask: those of the file where there are any."""
+        unchanged = [
+            mask.unchanged_runs(self.size) if isinstance(mask, PixelMask) else None
+            for mask in self._parts
+        ]
+        others = (
+            mask.window(checked_pixels(self.size))
+            for mask, runs in zip(self._parts, unchanged, strict=True)
+            if runs is None
+        )
+        made = iter(run_lengths.encode_all(others, self.size))
+        return [next(made) if runs is None else runs for runs in unchanged]
 
     def _area_of(self, mask: Mask) -> int:
         runs = mask.unchanged_runs(self.size) if isinstance(mask, PixelMask) else None
@@ -351,9 +368,25 @@ def _runs(given: Any, size: ImageSize) -> PixelMask:
     return PixelMask(size, runs=run_lengths.runs_of(given["counts"], size))
 
 
-def _copied(bitmap: np.ndarray) -> Window:
-    row, column, pixels = Window(0, 0, bitmap.astype(bool)).trimmed()
-    return Window(row, column, pixels.copy())
+def _windows(bitmaps: np.ndarray) -> list[Window]:
+    """Return the smallest window around each object, with a copy of its pixels."""
+    if not bitmaps.size:
+        return [NOTHING] * len(bitmaps)
+    used = bitmaps.any(axis=2)
+    # Of all bitmaps together, because calls take most of the time for small ones.
+    first, last = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
+    return [
+        _trimmed_copy(bitmap[top:bottom], top) if some else NOTHING
+        for bitmap, some, top, bottom in zip(
+            bitmaps, used.any(axis=1).tolist(), first.tolist(), last.tolist(), strict=True
+        )
+    ]
+
+
+def _trimmed_copy(rows: np.ndarray, top: int) -> Window:
+    used = np.flatnonzero(rows.any(axis=0))
+    left, right = int(used[0]), int(used[-1]) + 1
+    return Window(top, left, rows[:, left:right].astype(bool))
 
 
 def _fill_cells(target: np.ndarray, window: Window, size: ImageSize) -> None:

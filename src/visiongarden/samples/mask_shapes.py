@@ -32,10 +32,11 @@ class Window(NamedTuple):
     def trimmed(self) -> Window:
         """Return the smallest window with the same object."""
         rows = np.flatnonzero(self.pixels.any(axis=1))
-        columns = np.flatnonzero(self.pixels.any(axis=0))
         if not len(rows):
             return Window(0, 0, np.zeros((0, 0), bool))
-        part = self.pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        part = self.pixels[rows[0] : rows[-1] + 1]
+        columns = np.flatnonzero(part.any(axis=0))
+        part = part[:, columns[0] : columns[-1] + 1]
         return Window(self.row + int(rows[0]), self.column + int(columns[0]), part)
 
     def paste(self, canvas: np.ndarray) -> None:
