@@ -11,6 +11,7 @@ RUNS = (
     ("benchmarks.repeats",),
     ("benchmarks.show",),
     ("benchmarks.coco_map",),
+    ("benchmarks.mask_encoding",),
     ("benchmarks.first_epoch",),
     ("benchmarks.startup", "--rounds", "2"),
     ("benchmarks.memory", "--steps", "200"),

@@ -71,6 +71,7 @@ def ours(case, splits, options, seed, folder):
     command = [
         sys.executable, "-m", "visiongarden", "train", str(case.data),
         "--reader", case.reader, "--invalid-boxes", "drop", "--output", str(folder),
+        "--task", case.task, *case.overrides,
         f"model.image_size={case.size}", f"training.epochs={case.epochs}",
         f"training.batch_size={case.batch}", f"training.seed={seed}", f"data.val={case.val}",
         f"training.validate_every={max(case.epochs // 60, 1)}",
@@ -88,17 +89,25 @@ def ours(case, splits, options, seed, folder):
 
 
 def scores(case, dataset, evaluate_on, seconds):
-    """Return AP and AP50 of all boxes and, if the case has `min_side`, AP50 without small boxes."""
+    """Return AP and AP50 of all boxes, and of masks, and AP50 without what `min_side` excludes."""
     of_all = evaluate_on(dataset)
-    row = {"AP": of_all["AP"], "AP50": of_all["AP50"], "seconds": seconds}
+    row = {name: of_all[name] for name in metrics_of(case)} | {"seconds": seconds}
     if case.min_side:
         large = evaluate_on(small_as_crowd(dataset, case.size, case.min_side))
-        row["AP50 large"] = large["AP50"]
+        row |= {f"{name} large": large[name] for name in metrics_of(case) if "AP50" in name}
     return row
+
+
+def metrics_of(case):
+    """Return the names of the metrics that a case reports."""
+    masks = ("mask_AP", "mask_AP50") if case.task == "instance_segmentation" else ()
+    return ("AP", "AP50", *masks)
 
 
 def peer(case, splits, options, seed, folder):
     """Train the peer's model; return its scores."""
+    if case.task != "detection":
+        sys.exit("the peer learns boxes only: add --only ours")
     data = write_yolo(folder / "data", splits)
     arguments = {
         "data": str(data), "split": case.test, "output": str(folder / "found.npz"), "seed": seed,
@@ -171,18 +180,20 @@ def main():
 def table(name, case, rows):
     """Return the means over the seeds as Markdown."""
     budget = f"{case.epochs} epochs of batch {case.batch} at {case.size} pixels"
-    large = f"AP50, sides of at least {case.min_side:g} pixels | " if case.min_side else ""
+    first, *others = (key for key in rows[0] if key not in ("name", "seed", "seconds"))
+    titles = [
+        key.replace(" large", f", sides of at least {case.min_side:g} pixels") for key in others
+    ]
     lines = [
         f"\n{name}, {case.test} split, {budget}, {machine()}\n",
-        f"| contender | AP, mean (lowest to highest) | AP50 | {large}seconds |",
-        "|---" * (5 if large else 4) + "|",
+        " | ".join(["| contender", f"{first}, mean (lowest to highest)", *titles, "seconds |"]),
+        "|---" * (len(others) + 3) + "|",
     ]
     for contender in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == contender]
-        ap = [row["AP"] for row in own]
+        ap = [row[first] for row in own]
         values = [f"{statistics.mean(ap):.3f} ({min(ap):.3f} to {max(ap):.3f})"]
-        for key in ("AP50", "AP50 large") if large else ("AP50",):
-            values.append(f"{statistics.mean(row[key] for row in own):.3f}")
+        values += [f"{statistics.mean(row[key] for row in own):.3f}" for key in others]
         values.append(f"{statistics.mean(row['seconds'] for row in own):.0f}")
         lines.append(" | ".join([f"| {contender}", *values]) + " |")
     return "\n".join(lines)

@@ -1,8 +1,11 @@
 """Cases of `benchmarks.learning`: data, budget and evaluation."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.harness import ROOT
@@ -24,6 +27,9 @@ class Case:
         test: Split on which the reported metrics are computed.
         classes: Number of classes of generated scenes.
         min_side: Boxes with a shorter side, in pixels of the network's input, count as crowds.
+        task: Task; with masks, their metrics are reported as well.
+        overrides: Overrides of the recipe.
+        copy: Function of `data` and a folder, which copies the images of the case to that folder.
     """
 
     data: Path | None
@@ -35,9 +41,15 @@ class Case:
     test: str = "val"
     classes: int | None = None
     min_side: float = 0.0
+    task: str = "detection"
+    overrides: tuple[str, ...] = ()
+    copy: Callable[[Path, Path], None] | None = None
 
     def folder(self, scratch):
-        """Return the folder of the dataset; scenes are written to the scratch folder."""
+        """Return the folder of the dataset; scenes and copies are in the scratch folder."""
+        if self.copy is not None:
+            self.copy(self.data, scratch / "data")
+            return scratch / "data"
         if self.data is not None:
             return self.data
         from visiongarden.scenes import make_scenes
@@ -52,7 +64,43 @@ class Case:
         )
 
 
+def few_nuclei(source, folder):
+    """Copy 16 images of 256 × 256 pixels with at most 40 nuclei, and another one as "val"."""
+    found = [
+        place
+        for place in sorted((source / "stage1_train").iterdir())
+        if kind_of(place)[0] == (256, 256) and len(list((place / "masks").iterdir())) <= 40
+    ]
+    # With images of "val", the reader keeps all others for training.
+    for place, split in zip(found, ["train"] * 16 + ["val"], strict=False):
+        shutil.copytree(place, folder / split / place.name)
+
+
+def divided_nuclei(source, folder):
+    """Copy all images: of each size, gray or in color, every fifth as "val", from the third."""
+    kinds = {}
+    for place in sorted((source / "stage1_train").iterdir()):
+        kinds.setdefault(kind_of(place), []).append(place)
+    for places in kinds.values():
+        for number, place in enumerate(places):
+            split = "val" if number % 5 == 2 else "train"
+            shutil.copytree(place, folder / split / place.name)
+
+
+def kind_of(place):
+    """Return (height, width) of the image of a nuclei folder, and whether it is in color."""
+    (file,) = (place / "images").iterdir()
+    image = cv2.imread(str(file)).astype(int)
+    return image.shape[:2], bool((image.max(axis=-1) - image.min(axis=-1)).mean() > 2)
+
+
 _FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
+_MASKS = {
+    **_FEW,
+    "task": "instance_segmentation",
+    "overrides": ("model.backbone={type: ResNet, depth: 18, width: 0.5}",),
+}
+_NUCLEI = (DATA / "nuclei_dsb2018", "InstanceMaskFolders")
 
 CASES = {
     "coco_by": Case(DATA / "coco_by", "COCO", **_FEW, min_side=8.0),
@@ -61,8 +109,11 @@ CASES = {
     "letters": Case(DATA / "asl_letters" / "asl.yaml", "YOLO", 20, 256, 16, test="test"),
     "bccd": Case(DATA / "bccd", "VOC", 40, test="test"),
     "raccoon": Case(DATA / "raccoon", "VOC", 60),
+    "nuclei16": Case(*_NUCLEI, **_MASKS | {"size": 256}, copy=few_nuclei),
+    "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS, min_side=8.0),
+    "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),
 }
-"""The first three overfit 16 images in 300 epochs; the others test generalization."""
+"""Those with 300 epochs overfit 16 images; the others test generalization."""
 
 
 def small_as_crowd(dataset, size, min_side):

@@ -372,13 +372,17 @@ def _windows(bitmaps: np.ndarray) -> list[Window]:
     """Return the smallest window around each object, with a copy of its pixels."""
     if not bitmaps.size:
         return [NOTHING] * len(bitmaps)
-    used = bitmaps.any(axis=2)
+    used = np.asarray(bitmaps.any(axis=2))
     # Of all bitmaps together, because calls take most of the time for small ones.
     first, last = used.argmax(axis=1), used.shape[1] - used[:, ::-1].argmax(axis=1)
     return [
         _trimmed_copy(bitmap[top:bottom], top) if some else NOTHING
         for bitmap, some, top, bottom in zip(
-            bitmaps, used.any(axis=1).tolist(), first.tolist(), last.tolist(), strict=True
+            bitmaps,
+            np.asarray(used.any(axis=1)).tolist(),
+            first.tolist(),
+            last.tolist(),
+            strict=True,
         )
     ]
 
