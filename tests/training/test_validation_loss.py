@@ -53,3 +53,19 @@ def test_padding_of_the_last_batch_is_no_background(tmp_path):
     model.compile("sgd")
     whole = model.evaluate(Loader(dataset, (64, 64), 4), verbose=0, return_dict=True)
     assert found["val_loss"] == pytest.approx(whole["loss"], rel=1e-4)
+
+
+def test_a_missing_validation_loss_is_reported_once(tmp_path, caplog):
+    dataset = read(make_scenes(tmp_path / "scenes", 20, (64, 64)), split="val")
+    model = vg.Detector(
+        TinyBackbone(),
+        vg.decoders.PassOn(levels=("p3",)),
+        vg.heads.AnchorFree(num_classes=5, levels=("p3",)),
+        64,
+    )
+    validate = make_validator(Loader(dataset, (96, 96), 4), loss=model.parts.head.chosen_loss())
+    for _ in range(2):
+        assert "val_loss" not in validate(model)
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "val_loss is not computed"
+    ]

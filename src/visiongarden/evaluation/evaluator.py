@@ -22,6 +22,7 @@ from visiongarden.losses import Loss
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
 from visiongarden.models.kinds import OfWholeImages, WithClassMap, pixel_values_of
+from visiongarden.progress import LOGGER
 from visiongarden.tasks import COCO_NMS, Task, resize_of, task_of
 from visiongarden.types import ClassMap
 
@@ -227,8 +228,10 @@ def make_validator(
         A function that takes a model and returns these values by name.
     """
     predictors: dict[int, LossPredictor] = {}
+    warned = False
 
     def validate(model: Any) -> dict[str, float]:
+        nonlocal warned
         # One for each model, and only of the last one: it keeps the compiled loss.
         measured = None if loss is None else predictors.get(id(model)) or LossPredictor(model, loss)
         predictors.clear()
@@ -241,7 +244,16 @@ def make_validator(
         found = evaluation.metrics
         listed = task_of(model).metric_names if names is None else names
         values = {name: found[name] for name in listed if name in found}
-        return values if measured is None else values | measured.result()
+        if measured is None:
+            return values
+        result = measured.result()
+        if not result and not warned:
+            warned = True
+            LOGGER.warning(
+                "val_loss is not computed: the targets have the classes in another order than the "
+                "model, or the images have another size than the model"
+            )
+        return values | result
 
     return validate
 
