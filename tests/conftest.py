@@ -38,10 +38,15 @@ def pytest_report_header():
     return f"keras backend: {BACKEND}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the option -m selects by markers
 def pytest_collection_modifyitems(config, items):
     # Exact values and speed are held on TensorFlow; the other backends hold the contract.
     if BACKEND == "tensorflow":
         return
+    for item in items:
+        if item.get_closest_marker("slow_backends"):
+            item.add_marker("backends")
+            item.add_marker("slow")
     kept = [item for item in items if item.get_closest_marker("backends")]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept

@@ -72,6 +72,7 @@ def test_a_run_has_its_recipe_terms_and_metric(run):
     assert model.class_map is not None
 
 
+@pytest.mark.slow
 def test_evaluate(run, command, capsys):
     command("evaluate", run / "run" / "best.keras", run / "scenes", "--json")
     found = json.loads(capsys.readouterr().out)

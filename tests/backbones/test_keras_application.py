@@ -152,6 +152,7 @@ def test_a_network_that_scales_its_images_itself():
     assert Application(name="EfficientNetB0").preprocessing == vg.Preprocessing(scale=1.0)
 
 
+@pytest.mark.slow
 def test_weights_of_rgb_take_no_other_number_of_channels(mobilenet):
     _, file = mobilenet
     backbone = Application(name="MobileNetV2", weights=str(file), levels=("p5",))
@@ -173,7 +174,7 @@ def test_new_weights_take_any_number_of_channels():
     assert model.get_layer("backbone").get_layer("MobileNetV2").input_shape[-1] == 5
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_weights_can_be_trained_and_are_named():
     model = vg.Classifier(
         Application(name="MobileNetV2", levels=("p3",)), vg.heads.Classification(num_classes=2)

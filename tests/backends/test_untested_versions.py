@@ -32,6 +32,7 @@ def trained():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_a_model_is_trained_saved_checked_and_shown(tmp_path, request):
     fast = trained()

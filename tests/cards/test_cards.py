@@ -272,6 +272,7 @@ def test_random_bytes_are_refused(tmp_path_factory, data):
         cards.load(path)
 
 
+@pytest.mark.slow
 def test_a_model_by_name():
     model = cards.build("yolox-nano", image_size=(64, 96), class_map=("cat", "dog", "cow"))
     assert model.parts.head.num_classes == 3

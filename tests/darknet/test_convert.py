@@ -48,6 +48,7 @@ def small(backbone=None, **head):
     return vg.Detector(backbone, decoder, vg.heads.AnchorBased(num_classes=3, **head), 64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale_xy", [pytest.param(1.0, marks=pytest.mark.slow), 2.0])
 def test_a_detector_is_exported_to_darknet(tmp_path, scale_xy):
     detector = randomized(small(scale_xy=scale_xy))
@@ -222,6 +223,7 @@ def test_commands(tmp_path, monkeypatch, capsys):
     assert "layer 0 [convolutional], weights" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_imported_networks_are_evaluated():
     model = fastest("yolo-fastest-1.1", class_map=names())
     photo = decode(shared("reference", "photos", "dog.jpg"))

@@ -75,6 +75,7 @@ def test_each_size_has_a_pass_and_the_oldest_is_dropped(calls):
     assert calls[-1] == sizes[1]
 
 
+@pytest.mark.slow
 def test_a_model_with_a_cached_pass_is_saved_and_freed(tmp_path):
     import gc
     import weakref

@@ -85,6 +85,7 @@ def compare(model, path, images):
         np.testing.assert_allclose(outputs[name] / scale, array / scale, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_operations_of_keras(tmp_path):
     images = keras.Input(SHAPE, name="images")
     names = {name: name.replace(" ", "_") for name in OPERATIONS}

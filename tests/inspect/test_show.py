@@ -47,6 +47,7 @@ def test_rows_add_up_to_the_whole() -> None:
     assert sorted(level for part, level in levels if part == "decoder") == ["p3", "p4", "p5"]
 
 
+@pytest.mark.slow
 def test_a_file_is_shown_by_its_name(tmp_path: Path) -> None:
     model = detector()
     model.save(tmp_path / "cells.keras")

@@ -93,7 +93,7 @@ class Free(keras.Model):
         return sum(values_of(self.of_head, y_pred, y["boxes"], y["classes"]).values())
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("head", HEADS, ids=IDS)
 def test_it_learns_the_boxes(head):
     model = Free(head)
@@ -113,7 +113,7 @@ def test_it_learns_the_boxes(head):
                 assert overlaps[best] > 0.8
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("head", HEADS, ids=IDS)
 @pytest.mark.parametrize("fill", [0.0, 30.0, -30.0])
 def test_images_without_boxes_are_finite(head, fill):

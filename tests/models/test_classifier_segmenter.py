@@ -47,7 +47,7 @@ def test_a_classifier_reopens_bit_exactly(tmp_path):
     np.testing.assert_array_equal(before, predicted(again)[1])
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda d: type(d).__name__)
 def test_a_segmenter_reopens_bit_exactly(tmp_path, decoder):
     model = segmenter(decoder)

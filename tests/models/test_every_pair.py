@@ -120,6 +120,7 @@ MARKS = {"yolov4-tiny": [pytest.mark.backends]} | {
 }
 
 
+@pytest.mark.slow_backends
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=MARKS.get(name, [])) for name in SAMPLE],

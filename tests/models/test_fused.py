@@ -51,6 +51,8 @@ def numbers(model, images):
     ]
 
 
+@pytest.mark.slow_backends
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_the_outputs_are_the_same(name, tmp_path):
     model, rng = MODELS[name](), np.random.default_rng(0)

@@ -119,7 +119,7 @@ def one_step(model):
     model.fit(IMAGES, LABELS, batch_size=4, epochs=1, shuffle=False, verbose=0)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize(
     "optimizer",
     [

@@ -178,6 +178,7 @@ def test_fit_gives_the_targets_to_the_head(tmp_path):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_a_run_trains_evaluates_and_predicts(tmp_path):
     model = build()

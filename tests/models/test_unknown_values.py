@@ -46,6 +46,7 @@ def head_config(path):
         return json.loads(archive.read("config.json"))["config"]["head"]["config"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
     [

@@ -341,6 +341,7 @@ class Overflow(keras.callbacks.Callback):
             weight.assign(weight.value * np.inf)
 
 
+@pytest.mark.slow
 def test_an_overflow_in_a_later_epoch_keeps_what_was_saved(run, monkeypatch):
     fit = module.fit
 

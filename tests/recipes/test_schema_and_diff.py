@@ -205,6 +205,7 @@ def command(capsys, *arguments, code=0):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_by_command(tmp_path, capsys):
     scenes = make_scenes(tmp_path / "scenes", 4, (32, 32))
     text = command(capsys, "recipe", "show", scenes, "training.epochs=3")

@@ -93,6 +93,7 @@ def imported(name, monkeypatch, folder):
     return importlib.import_module(name)
 
 
+@pytest.mark.slow
 def test_parts_and_recipes_build_models(folder, monkeypatch):
     for kind in PARTS:
         imported(f"fresh_{kind}", monkeypatch, folder / "plain")

@@ -154,6 +154,7 @@ def test_a_run_and_its_threshold(run, data):
     assert 0 <= evaluate(model, data, metrics=[auc])["auc"] <= 1
 
 
+@pytest.mark.slow
 def test_by_command(run, data, tmp_path, capsys):
     model, out = run.folder / "best.keras", tmp_path / "out"
 

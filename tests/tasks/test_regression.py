@@ -158,6 +158,7 @@ def test_a_run_reports_errors_in_units(run, data):
     assert with_keras["mae"] > 0
 
 
+@pytest.mark.slow
 def test_the_order_of_columns_does_not_matter(run, data):
     model = vg.load(run.folder / "best.keras")
     first = evaluate(model, {"path": data, "reader": READER}).per_class
@@ -169,6 +170,7 @@ def test_the_order_of_columns_does_not_matter(run, data):
         assert row == pytest.approx(first[name])
 
 
+@pytest.mark.slow
 def test_by_command(run, data, tmp_path, capsys):
     model, out = run.folder / "best.keras", tmp_path / "out"
 

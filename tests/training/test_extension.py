@@ -147,6 +147,7 @@ def test_the_time_limit_counts_all_parts_of_a_run(tmp_path, monkeypatch, caplog)
     assert len(fit(classifier(), batches(4), tmp_path, more, scores(0.5), resume=True)) > len(again)
 
 
+@pytest.mark.slow
 def test_the_best_model_exists_whatever_ended_the_run(tmp_path, monkeypatch):
     # The time is up in the first step.
     options = settings(epochs=2, time_limit=1e-9)

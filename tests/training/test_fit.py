@@ -83,6 +83,7 @@ def whole_run(tmp_path_factory, scenes):
     return whole.get_weights(), history
 
 
+@pytest.mark.slow_backends
 @pytest.mark.xdist_group("resumed")
 @pytest.mark.parametrize(
     "stop_at",
@@ -110,6 +111,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
     assert again[-1]["box"] == pytest.approx(history[-1]["box"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves(tmp_path, scenes):
     metrics = iter([0.2, 0.5, 0.3])
 

@@ -206,6 +206,7 @@ class Sees(keras.callbacks.Callback):
         self.found.append(self.model)
 
 
+@pytest.mark.slow
 def test_callbacks_receive_the_model(tmp_path, scenes):
     """At several sizes, too; afterwards it takes images of its own size alone."""
     trained, callback = model(), Sees()

@@ -60,6 +60,7 @@ def of_the_batch(model, images):
     return maps.mean(axis=(0, 1, 2)), maps.var(axis=(0, 1, 2))
 
 
+@pytest.mark.slow
 def test_a_short_run_saves_what_it_saw(images, tmp_path):
     """Three steps on one batch: without correction 0.97³ of the start would be left."""
     model = segmenter()
