@@ -65,6 +65,7 @@ TESTED_BY = {
     "f'{close[0]}={section.options[option]}' if close else delete": (
         "tests/darknet/test_options.py"
     ),
+    "call.format(_EXAMPLE)": "tests/weights/test_prove.py",
     "str([high, low])": "tests/transforms/test_geometry.py",
 }
 """Variables named `fix` are resolved in the function that sets them."""

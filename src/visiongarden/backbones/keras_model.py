@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import keras
 from pydantic import Field, PrivateAttr, field_validator
 
+from visiongarden.backbones.keras_file import MAX_CONFIG, check_classes, open_network
 from visiongarden.backbones.keras_graph import (
     copy_by_layer,
     cut,
@@ -20,14 +20,13 @@ from visiongarden.backbones.keras_graph import (
 )
 from visiongarden.backends.graph import graph_of
 from visiongarden.backends.weightless import is_weightless, weightless
-from visiongarden.errors import ConfigError, ModelFileError, UserError, nearest
+from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
 from visiongarden.storage import parse_json
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 _PROBE = 256
-_MAX_CONFIG = 16 * 2**20
 _NAME = "network"
 
 
@@ -64,7 +63,7 @@ class KerasModel(Backbone):
         FeatureSpec(p3: 8 ch /8)
     """
 
-    network: str = Field(max_length=_MAX_CONFIG, repr=False)
+    network: str = Field(max_length=MAX_CONFIG, repr=False)
     layers: dict[str, str]
     _source: Any = PrivateAttr(default=None)
 
@@ -77,7 +76,7 @@ class KerasModel(Backbone):
         if model is None:
             super().__init__(**fields | ({} if levels is None else {"levels": levels}))
             return
-        whole = model if isinstance(model, keras.Model) else _opened(Path(model))
+        whole = model if isinstance(model, keras.Model) else open_network(Path(model))
         _check(whole)
         found = _levels_of(whole, levels)
         network = cut(whole, found, _NAME)
@@ -116,7 +115,7 @@ class KerasModel(Backbone):
     def wire(self, images: Tensor) -> FeatureMaps:
         """Build the network for the images, with new weights."""
         config = json.loads(self.network)
-        _check_classes(config, "the backbone")
+        check_classes(config, "the backbone")
         network = with_input(config, tuple(images.shape[1:]))
         maps: FeatureMaps = network(images)
         return maps
@@ -200,64 +199,3 @@ def _found(model: keras.Model) -> dict[str, str]:
     except Exception:  # dense layers after `Flatten` fix the size of the image
         side = model.input.shape[1]
         return levels_in(model) if side and side == model.input.shape[2] else {}
-
-
-def _opened(path: Path) -> keras.Model:
-    """Load a `.keras` file whose layers are known."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = _config_in(path, archive)
-        _check_classes(config, str(path))
-        model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except UserError:
-        raise
-    except Exception as error:  # zipfile, h5py and Keras raise errors of many types
-        raise ModelFileError(
-            f"{path} cannot be opened as a Keras model",
-            rule="a complete .keras file of a functional model",
-            received=" ".join(str(error).split())[:200],
-            fix=f'keras.saving.load_model(path).save("{path.stem}.keras")',
-        ) from error
-    return model
-
-
-def _config_in(path: Path, archive: zipfile.ZipFile) -> Any:
-    info = archive.getinfo("config.json")
-    if info.file_size > _MAX_CONFIG:
-        raise ModelFileError(
-            f"the config of {path} is too large",
-            rule=f"at most {_MAX_CONFIG:,} bytes",
-            received=f"{info.file_size:,} bytes",
-        )
-    return parse_json(archive.read(info), path, ModelFileError)
-
-
-def _check_classes(config: Any, name: str) -> None:
-    """Raise an error if a config contains layers that are neither Keras's nor registered."""
-    known = keras.saving.get_custom_objects()
-    unknown = sorted({each for each in _classes(config) if each not in known})
-    if unknown:
-        raise ModelFileError(
-            f"{name} contains layers that are not registered: {', '.join(unknown[:5])}",
-            rule="layers of Keras, or of modules that are imported; no code in a file is executed",
-            fix="import the module that registers them, or replace them by layers of Keras",
-        )
-
-
-def _classes(config: Any) -> Iterator[str]:
-    """Yield the registered names of classes that are not Keras's, and those that contain code."""
-    stack = [config]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, dict):
-            name = item.get("class_name")
-            if isinstance(name, str):
-                is_keras = str(item.get("module", "")).split(".")[0] in ("keras", "builtins")
-                registered = item.get("registered_name")
-                if name in ("Lambda", "__lambda__", "TFSMLayer"):
-                    yield name
-                elif not is_keras and not name.startswith("__"):
-                    yield str(registered or name)
-            stack += item.values()
-        elif isinstance(item, list):
-            stack += item

@@ -23,7 +23,7 @@ Rename = Annotated[
 @app.command()
 def transfer(
     source: Annotated[
-        Path, typer.Argument(help="Weights: .keras, .weights.h5, .safetensors, .pt or .pth.")
+        Path, typer.Argument(help="Weights: .keras, .h5, .safetensors, .npz, .onnx, .pt, .pth.")
     ],
     model: Annotated[Path, typer.Argument(help="Model (.keras) that receives the weights.")],
     output: Annotated[Path, typer.Option(help="Model file (.keras) to write.")],
@@ -56,6 +56,13 @@ def transfer(
             autocompletion=completion.class_rows,
         ),
     ] = "name",
+    prove: Annotated[
+        Path | None,
+        typer.Option(help="Image or folder on which source and model are compared."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest difference of --prove, in deviations.")
+    ] = 1e-4,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -64,7 +71,8 @@ def transfer(
 ) -> None:
     """Copy weights into a model by path.
 
-    Weights are never matched by position. Prints what was copied, renamed and skipped.
+    Weights are never matched by position. Prints what was copied, renamed and skipped. Exit code 1:
+    --prove found a difference.
     """
     start(imports, verbose=verbose)
     from visiongarden import weights
@@ -79,8 +87,12 @@ def transfer(
         min_coverage=min_coverage,
         layout=layout,
         class_rows=class_rows,
+        prove=prove,
+        tolerance=tolerance,
     )
     emit(report, as_json, f"{report}\nsaved {output}")
+    if report.proof is not None and not report.proof.passed:
+        raise typer.Exit(FINDINGS)
 
 
 @app.command()

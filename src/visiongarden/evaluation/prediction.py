@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from visiongarden.data import ValueRange
-from visiongarden.data.file_names import ENDINGS, image_names, names_in
+from visiongarden.data.given_images import each_image
 from visiongarden.data.image_of import ImageOf
 from visiongarden.data.model_pixels import pixels_for
 from visiongarden.data.pixels import ArrayLike
@@ -78,7 +76,7 @@ def predict(
             f"{option('batch_size', batch_size)} is not valid", rule="an integer of at least 1",
             fix=option("batch_size", 8),
         )  # fmt: skip
-    source, task = each_image(images), task_of(opened)
+    source, task = each_image(images, "predict(model, {})"), task_of(opened)
     if predictor is None and not isinstance(opened, OfWholeImages):
         predictor = predictor_of(opened, score, iou)
     preprocessing = pixel_values_of(opened)
@@ -123,46 +121,6 @@ def _check_fraction(value: Any, given: str, fix: str) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if value is not None and not (is_number and 0 <= value <= 1):
         raise UserError(f"{given} is not valid", rule="a number from 0 to 1", fix=fix)
-
-
-def each_image(images: Any) -> Iterator[Any]:
-    """Return an iterator over the images of a single image, a batch or an iterable.
-
-    Raises:
-        UserError: `images` is not an image, an array or an iterable, or contains no image.
-    """
-    if isinstance(images, str | Path):
-        return iter(_files(Path(images)))
-    if isinstance(images, Image.Image):
-        return iter([images])
-    if isinstance(images, ArrayLike):
-        array = images if isinstance(images, np.ndarray) else np.asarray(images)
-        # One dimension: an array of paths or of image arrays. Four: a batch.
-        images = list(array) if array.ndim in (1, 4) else [array]
-    if isinstance(images, bytes | bytearray | dict) or not isinstance(images, Iterable):
-        raise UserError(
-            f"images is of type {type(images).__name__}",
-            rule="an image, an array (n, height, width, channels), or an iterable of images",
-            fix='predict(model, ["a.jpg", "b.jpg"])',
-        )
-    if isinstance(images, Sequence) and not len(images):
-        raise UserError(
-            "images is empty", rule="at least one image", fix='predict(model, ["a.jpg", "b.jpg"])'
-        )
-    return itertools.chain.from_iterable(map(_of_item, images))
-
-
-def _of_item(item: Any) -> list[Any]:
-    return _files(Path(item)) if isinstance(item, str | Path) else [item]
-
-
-def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = [path / name for name in image_names(names_in(path))]
-    if not files:
-        raise UserError(f"the folder {path} contains no images", rule=", ".join(sorted(ENDINGS)))
-    return files
 
 
 def scored(

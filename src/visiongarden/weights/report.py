@@ -7,6 +7,7 @@ from typing import Any
 
 from visiongarden import markup
 from visiongarden.terminal import table, wrapped
+from visiongarden.weights.proof import COLUMNS, Proof
 
 _LISTED = 8
 _LISTED_IN_HTML = 200
@@ -98,6 +99,7 @@ class TransferReport:
         classes: How the rows of class outputs were matched; "" if both sides have the same classes.
         rules: Name of the rules of a published checkpoint that gave the names; "" if none did.
         preprocessing: Preprocessing that the rules set in the target, in words; "" if unchanged.
+        proof: Comparison of the levels of source and target on images, if it was requested.
     """
 
     source: str
@@ -115,6 +117,7 @@ class TransferReport:
     excluded: tuple[str, ...] = ()
     rules: str = ""
     preprocessing: str = ""
+    proof: Proof | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -206,7 +209,8 @@ class TransferReport:
             text += [f"  {line}" for line in lines[:_LISTED]]
             if lines[_LISTED:]:
                 text.append(f"  and {len(lines) - _LISTED} more")
-        return wrapped("\n".join([*text, *_notes(self)]))
+        proof = "" if self.proof is None else f"\n\n{self.proof}"
+        return wrapped("\n".join([*text, *_notes(self)])) + proof
 
     def _repr_html_(self) -> str:
         return markup.section(
@@ -217,7 +221,14 @@ class TransferReport:
                 for title, lines in _details(self)
             ),
             *map(markup.paragraph, _notes(self)),
+            *_proof_in_html(self.proof),
         )
+
+
+def _proof_in_html(proof: Proof | None) -> tuple[str, ...]:
+    if proof is None:
+        return ()
+    return markup.table(COLUMNS, proof.rows()), markup.paragraph(proof.summary())
 
 
 def _rows(report: TransferReport) -> list[tuple[str, ...]]:

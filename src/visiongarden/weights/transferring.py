@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from visiongarden.errors import UserError, option
 from visiongarden.models import load
 from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
+from visiongarden.weights.proving import copy_and_prove
 from visiongarden.weights.recognize import RulesArgument
 from visiongarden.weights.rename import Rename
 from visiongarden.weights.report import BODY, TransferReport, within
@@ -32,6 +34,8 @@ def transfer(
     min_coverage: float = 0.9,
     layout: str = "auto",
     class_rows: str = "name",
+    prove: Any = None,
+    tolerance: float = 1e-4,
 ) -> TransferReport:
     """Copy weights into `model` by path, never by position.
 
@@ -53,9 +57,9 @@ def transfer(
     contains a note.
 
     Args:
-        source: A `.keras`, `.weights.h5`, `.safetensors`, `.pt` or `.pth` file, a model or layer,
-            or a mapping from names to arrays. No code in a file is executed, and the classes of the
-            source's layers are not needed.
+        source: A `.keras`, `.weights.h5`, `.safetensors`, `.npz`, `.onnx`, `.pt` or `.pth` file, a
+            model, layer or PyTorch module, or a mapping from names to arrays. No code in a file is
+            executed, and the classes of the source's layers are not needed.
         model: A built model or layer, or the path of a model file, which `output` then receives.
         output: Path of the model file (.keras) to write. None writes no file.
         rules: Rules of a published checkpoint: the name of shipped ones, a file (.yaml or .py) or
@@ -73,6 +77,12 @@ def transfer(
             name.
         class_rows: "name" to match rows of class outputs by class name, or "position" to copy row i
             to row i whatever the class names are.
+        prove: Images on which source and target are run after the transfer: a file, a folder, or
+            images as in `predict`, of which the first 64 are used. Each level of backbone and
+            decoder and each raw output is compared with the value of the source that is nearest to
+            it; see `TransferReport.proof`. Needs a source with a network: an ONNX file, a Keras
+            model or its file, or a PyTorch module in memory.
+        tolerance: Largest difference that `proof.passed` allows, in standard deviations.
 
     Returns:
         A report of all weights of both sides.
@@ -105,9 +115,10 @@ def transfer(
         )
     output = None if output is None else _model_path(output)
     target = _opened(model, output)
-    report = copy_weights(
-        source, target, rename, only, min_coverage, layout, class_rows, rules=rules
+    copy = partial(
+        copy_weights, source, target, rename, only, min_coverage, layout, class_rows, rules=rules
     )
+    report = copy() if prove is None else copy_and_prove(copy, source, target, prove, tolerance)
     if output is not None:
         target.save(output)
     return report

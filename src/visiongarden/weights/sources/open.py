@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
 from visiongarden.weights.sources.npz_file import open_npz
 from visiongarden.weights.sources.onnx_file import open_onnx
 from visiongarden.weights.sources.safetensors_file import open_safetensors
-from visiongarden.weights.sources.stored import Source, from_array, from_variable
+from visiongarden.weights.sources.stored import Source, from_array, from_variable, is_module
 from visiongarden.weights.sources.torch_file import open_torch
 from visiongarden.weights.torch_names import IGNORED, looks_like_torch
 
@@ -38,7 +39,7 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
     """Open a source of weights without reading the arrays.
 
     Args:
-        source: A path, a model or layer, or a mapping from names to arrays.
+        source: A path, a model or layer, a module of PyTorch, or a mapping from names to arrays.
         layout: Naming and axis order of the arrays, "keras" or "torch"; "auto" decides by each
             name.
 
@@ -61,6 +62,8 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
             )
         with reader(path, layout) as opened:
             yield opened
+    elif is_module(source) and not isinstance(source, keras.Layer):
+        yield replace(_from_mapping(source.state_dict(), "torch"), label=type(source).__name__)
     elif isinstance(source, Mapping):
         yield _from_mapping(source, layout)
     elif isinstance(source, keras.Layer):

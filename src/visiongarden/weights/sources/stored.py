@@ -90,6 +90,12 @@ def _is_of_torch(array: Any) -> bool:
     return torch is not None and isinstance(array, torch.Tensor)
 
 
+def is_module(source: Any) -> bool:
+    """Return whether an object is a module of PyTorch, without importing it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.nn.Module)
+
+
 def from_variable(name: str, variable: Any) -> Stored:
     """Wrap a Keras variable of a model in memory."""
     dtype = str(keras.backend.standardize_dtype(variable.dtype))
