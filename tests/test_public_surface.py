@@ -23,6 +23,7 @@ VERBS = {
     "predict": (vg.predict, {"output"}),
     "export": (vg.export, {"output"}),
     "transfer": (vg.transfer, set()),
+    "prove-resume": (vg.prove_resume, {"overrides"}),
     "check": (vg.check, {"arguments"}),
     "lint": (vg.lint, set()),
     "verify": (vg.verify, {"all"}),

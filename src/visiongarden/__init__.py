@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from visiongarden.linting import lint
     from visiongarden.models import Classifier, Detector, MultiHead, Segmenter, load
     from visiongarden.parts import Backbone, Decoder, Head, connect
-    from visiongarden.recipes import diff, show, train
+    from visiongarden.recipes import diff, prove_resume, show, train
     from visiongarden.registry import register
     from visiongarden.repetition import repeats
     from visiongarden.testing import check
@@ -114,6 +114,7 @@ __all__ = [
     "parts",
     "postprocess",
     "predict",
+    "prove_resume",
     "read",
     "recipes",
     "register",
@@ -160,6 +161,7 @@ _HOME = {
     "lint": "linting",
     "load": "models",
     "predict": "evaluation",
+    "prove_resume": "recipes",
     "read": "data",
     "register": "registry",
     "repeats": "repetition",

@@ -31,7 +31,8 @@ from visiongarden.recipes import Recipe, resolve
 from visiongarden.storage.header import image_size
 from visiongarden.training import Training
 from visiongarden.training.building import make_optimizer
-from visiongarden.training.state import Progress, load_state, save_state
+from visiongarden.training.checkpoints import newest_checkpoint, write_checkpoint
+from visiongarden.training.state import Progress, load_state, take_state
 from visiongarden.weights.sources import open_source
 
 CFG = """[net]
@@ -271,7 +272,8 @@ def _models(folder: Path) -> dict[str, Reader]:
     raw, other = (folder / "m.keras").read_bytes(), (folder / "plain.keras").read_bytes()
     optimizer = make_optimizer(Training(epochs=2), 3)
     optimizer.build(model.trainable_variables)
-    save_state(folder, Progress(epoch=1, history=[{"epoch": 1, "loss": 0.5}]), model, optimizer)
+    progress = Progress(epoch=1, history=[{"epoch": 1, "loss": 0.5}])
+    write_checkpoint(folder, take_state(progress, model, optimizer))
     state = (folder / "resume.npz").read_bytes()
     return {
         "keras": Reader({"m.keras": raw}, ("m.keras",), lambda f: vg.load(f / "m.keras")),
@@ -280,7 +282,9 @@ def _models(folder: Path) -> dict[str, Reader]:
             {"m.keras": other}, ("m.keras",), lambda f: read_graph(f / "m.keras")
         ),
         "resume": Reader(
-            {"resume.npz": state}, ("resume.npz",), lambda f: load_state(f, {}, model, optimizer)
+            {"resume.npz": state},
+            ("resume.npz",),
+            lambda f: load_state(newest_checkpoint(f), {}, model, optimizer),
         ),
     }
 

@@ -146,9 +146,9 @@ def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
     def full(*arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device", "resume.npz")
 
-    record = importlib.import_module("visiongarden.training.record")
+    writer = importlib.import_module("visiongarden.training.checkpoint_writer")
     with monkeypatch.context() as patch:
-        patch.setattr(record, "save_state", full)
+        patch.setattr(writer, "write_checkpoint", full)
         with pytest.raises(OSError, match="No space left"):
             train(recipe(data, epochs=1), output=folder)
     assert (folder / "best.keras").is_file()

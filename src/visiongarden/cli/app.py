@@ -14,7 +14,10 @@ PANELS = {
         "new", "list", "check", "lint", "models", "verify", "show", "diff", "repeats",
     ),
     "Data": ("data",),
-    "Train and evaluate": ("demo", "recipe", "transfer", "train", "evaluate", "predict"),
+    "Train and evaluate": (
+        "demo", "recipe", "transfer", "train", "prove-resume",
+        "evaluate", "predict",
+    ),
     "Deploy": ("export", "import-darknet", "export-darknet"),
 }  # fmt: skip
 """Commands by panel of the help, in the order in which a user meets them."""
@@ -25,6 +28,7 @@ EXIT_CODES = (
     ("2", "nothing was done, because of the arguments or the input"),
     ("70", "internal error"),
     ("130", "interrupted with Ctrl-C"),
+    ("143", "training stopped by SIGTERM or SIGUSR1; it can be resumed"),
 )
 
 _COMPLETION = {

@@ -30,6 +30,7 @@ from visiongarden.cli.options import (
 )
 from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import start
+from visiongarden.cli.stopping import exits_when_stopped
 from visiongarden.errors import UserError
 from visiongarden.progress import LOGGER
 
@@ -50,7 +51,8 @@ def demo(
     start(verbose=verbose)
     from visiongarden import recipes
 
-    echo(f"results: {recipes.demo(output, seed)}")
+    with exits_when_stopped():
+        echo(f"results: {recipes.demo(output, seed)}")
 
 
 @app.command()
@@ -81,7 +83,11 @@ def train(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model on a dataset or from a recipe."""
+    """Train a model on a dataset or from a recipe.
+
+    Ctrl-C, SIGTERM and SIGUSR1 save the run after the current step; the exit code is 130 after
+    Ctrl-C, and 143 after the others.
+    """
     start(imports, verbose=verbose)
     from visiongarden import recipes
 
@@ -94,17 +100,18 @@ def train(
             rule="a dataset or a recipe (.yaml)",
             fix="visiongarden train my_images",
         )
-    result = recipes.train(
-        named[0] if named else output or recipes.newest_run(),
-        *changes,
-        output=output,
-        resume=resume,
-        accept_changes=accept_changes,
-        reader=reader,
-        task=task,
-        invalid_boxes=invalid_boxes,
-        weights=weights,
-    )
+    with exits_when_stopped():
+        result = recipes.train(
+            named[0] if named else output or recipes.newest_run(),
+            *changes,
+            output=output,
+            resume=resume,
+            accept_changes=accept_changes,
+            reader=reader,
+            task=task,
+            invalid_boxes=invalid_boxes,
+            weights=weights,
+        )
     emit(result, as_json)
 
 

@@ -19,6 +19,7 @@ from visiongarden.cli import (  # noqa: F401
     data,
     inspect,
     new,
+    prove,
     recipe,
     weights,
 )

@@ -11,9 +11,10 @@ from visiongarden.errors import UserError
 from visiongarden.terminal import printable
 
 FINDINGS = SKIPPED = 1
-INVALID, INTERNAL, INTERRUPTED = 2, 70, 130
+INVALID, INTERNAL, INTERRUPTED, STOPPED = 2, 70, 130, 143
 """Exit codes: completed with findings, a difference or skipped inputs; nothing done because of the
-arguments or the input, as Typer ends for a wrong option; internal error; Ctrl-C."""
+arguments or the input, as Typer ends for a wrong option; internal error; Ctrl-C; SIGTERM or SIGUSR1
+of a system that ends a job."""
 
 _EXTRAS = {
     "tensorflow": "tensorflow",
@@ -41,7 +42,8 @@ def report(error: BaseException, debug: bool) -> int:
         debug: Whether to print the traceback too.
 
     Returns:
-        The exit code: 2 if the user can fix the error, 130 after Ctrl-C, 70 for a bug.
+        The exit code: 2 if the user can fix the error, 130 after Ctrl-C, 143 after another signal,
+        70 for a bug.
     """
     if debug:
         traceback.print_exception(error)

@@ -7,8 +7,10 @@ from visiongarden.recipes.model_diff import diff
 from visiongarden.recipes.model_figure import show
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.resume_proof import prove_resume
 from visiongarden.recipes.resuming import newest_run
 from visiongarden.recipes.running import train
+from visiongarden.recipes.state_comparison import ResumeProof
 from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import environment
 
@@ -17,12 +19,14 @@ __all__ = [
     "Difference",
     "Model",
     "Recipe",
+    "ResumeProof",
     "TrainingResult",
     "compare",
     "demo",
     "diff",
     "environment",
     "newest_run",
+    "prove_resume",
     "resolve",
     "schema",
     "show",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visiongarden.errors import UserError, option
 from visiongarden.recipes.versions import ENVIRONMENT
-from visiongarden.training import FILE
+from visiongarden.training import has_checkpoint
 
 RECIPE = "recipe.yaml"
 _MAX_HISTORY = 64 * 2**20
@@ -53,17 +53,17 @@ def resumed_folder(base: Path, output: str | Path | None) -> Path:
     """Return the folder of the run to resume: `output`, or the newest of `base`, `base-2`, ...
 
     Raises:
-        UserError: The folder holds no run, or one without its `resume.npz`.
+        UserError: The folder holds no run, or one without a checkpoint.
     """
     folder = Path(output) if output is not None else _newest(base)
     if not (folder / RECIPE).exists():
         raise UserError(
             f"{folder} contains no run to resume", fix=f"train without {option('resume')}"
         )
-    if not (folder / FILE).exists() and not is_unfinished(folder):
+    if not has_checkpoint(folder) and not is_unfinished(folder):
         raise UserError(
             f"{folder} has no checkpoint to resume",
-            rule=f"a run is resumed from its {FILE}, which does not exist",
+            rule="a run is resumed from its resume.npz, which does not exist",
             fix=command(folder, output=_next_free(folder)),
         )
     return folder
@@ -76,7 +76,9 @@ def is_unfinished(folder: Path) -> bool:
     between writing `best.keras` and `resume.npz`. A finished run whose `resume.npz` was deleted is
     not unfinished.
     """
-    files = {name for name in (FILE, "last.keras", "best.keras") if (folder / name).exists()}
+    if has_checkpoint(folder):
+        return False
+    files = {name for name in ("last.keras", "best.keras") if (folder / name).exists()}
     has_run_files = all((folder / name).is_file() for name in (RECIPE, ENVIRONMENT))
     if not has_run_files or files - {"best.keras"}:
         return False

@@ -42,7 +42,6 @@ from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
 from visiongarden.tasks import Task, task_of
 from visiongarden.training import (
-    FILE,
     DataChangedError,
     check_callbacks,
     check_layers,
@@ -51,6 +50,7 @@ from visiongarden.training import (
     check_restored_weights,
     check_sizes,
     fit,
+    has_checkpoint,
     lower_rate,
     make_callbacks,
 )
@@ -323,7 +323,7 @@ def _after_divergence(recipe: Recipe, folder: Path) -> str:
         return "a schedule with lower learning rates, in training.optimizer.learning_rate"
     field, rate = lower
     fix = command(folder, f"{field}={rate:g}")
-    return f"{fix} --resume --accept-changes" if (folder / FILE).exists() else fix
+    return f"{fix} --resume --accept-changes" if has_checkpoint(folder) else fix
 
 
 class _DescribeRun(keras.callbacks.Callback):

@@ -27,7 +27,12 @@ _FLAGS |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(o
 
 
 def atomic_write(
-    path: str | Path, content: Content, *, overwrite: bool = True, durable: bool = True
+    path: str | Path,
+    content: Content,
+    *,
+    overwrite: bool = True,
+    durable: bool = True,
+    previous: Path | None = None,
 ) -> Path:
     """Write a file atomically, creating missing folders.
 
@@ -38,6 +43,8 @@ def atomic_write(
         durable: whether to flush the data to the disk before renaming the draft, so that a power
             failure leaves either the old or the new file. Switch it off for files that are quickly
             written again.
+        previous: name in the same folder that the replaced file keeps, once the new one is
+            complete; a file of that name is replaced.
 
     Returns:
         The path.
@@ -57,6 +64,9 @@ def atomic_write(
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
+        if previous is not None:
+            with suppress(FileNotFoundError):
+                path.replace(previous)
         _rename(draft, path, overwrite)
         if durable:
             _sync_folder(path.parent)

@@ -7,18 +7,23 @@ from visiongarden.training.building import (
     lower_rate,
     make_callbacks,
 )
+from visiongarden.training.checkpoint_interval import CheckpointInterval
+from visiongarden.training.checkpoints import has_checkpoint, newest_checkpoint
 from visiongarden.training.fitting import fit
+from visiongarden.training.interrupt import Stopped
 from visiongarden.training.monitors import check_monitors
 from visiongarden.training.schedules import WarmupCosine
 from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
 from visiongarden.training.stages import check_layers
-from visiongarden.training.state import FILE, DataChangedError
+from visiongarden.training.state import DataChangedError, Progress, read_state
 from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer, VectorSGD
 
 __all__ = [
-    "FILE",
+    "CheckpointInterval",
     "DataChangedError",
+    "Progress",
+    "Stopped",
     "Training",
     "VectorAdamW",
     "VectorOptimizer",
@@ -31,6 +36,9 @@ __all__ = [
     "check_restored_weights",
     "check_sizes",
     "fit",
+    "has_checkpoint",
     "lower_rate",
     "make_callbacks",
+    "newest_checkpoint",
+    "read_state",
 ]

@@ -31,20 +31,28 @@ def not_finite(
     """
     if not math.isfinite(loss):
         return f"the loss became {loss}"
-    max_value = _FLOAT16_MAX if compute_dtype == "float16" else math.sqrt(_FLOAT32_MAX)
     for name, variable in variables:
         is_weight = name.startswith("model/") and variable.trainable
-        problem = _problem(variable, max_value if is_weight else math.inf)
+        array = keras.ops.convert_to_numpy(variable.value)
+        problem = not_finite_array(array, compute_dtype if is_weight else None)
         if problem:
             return f"{name} became {problem}"
     return None
 
 
-def _problem(variable: keras.Variable, max_value: float) -> str | None:
-    array = keras.ops.convert_to_numpy(variable.value)
+def not_finite_array(array: np.ndarray, compute_dtype: str | None = None) -> str | None:
+    """Return what an array became: infinite, NaN or too large for the next step; or None.
+
+    Args:
+        array: Values of a variable.
+        compute_dtype: Dtype in which a weight is used; None: the variable is not a weight.
+    """
     if array.dtype.kind not in "iufb":  # bfloat16 is a dtype of ml_dtypes, of kind "V"
         array = array.astype(np.float32)
     if not np.isfinite(array).all():
         return "infinite or NaN"
-    largest = float(np.abs(array).max(initial=0)) if max_value < math.inf else 0.0
+    if compute_dtype is None:
+        return None
+    max_value = _FLOAT16_MAX if compute_dtype == "float16" else math.sqrt(_FLOAT32_MAX)
+    largest = float(np.abs(array).max(initial=0))
     return f"{largest:.1g}, which overflows in the next step" if largest > max_value else None

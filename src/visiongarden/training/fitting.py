@@ -33,8 +33,12 @@ from visiongarden.training.building import (
     lower_rate,
     make_callbacks,
 )
+from visiongarden.training.callback_states import CallbackStates
+from visiongarden.training.checkpoint_writer import CheckpointWriter
+from visiongarden.training.checkpointing import Checkpointing
+from visiongarden.training.checkpoints import newest_checkpoint
 from visiongarden.training.extension import check_epochs, describe_join
-from visiongarden.training.interrupt import StopOnInterrupt
+from visiongarden.training.interrupt import StopOnSignal
 from visiongarden.training.limits import Limits
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.progress_bar import ProgressBar
@@ -68,8 +72,10 @@ def fit(
 
     The folder receives `best.keras` and `last.keras` (averaged weights, the ones that are
     evaluated), `history.json`, `resume.npz` and, if `tensorboard` is installed, TensorBoard events.
-    Ctrl-C ends training after the current step, writes everything that is needed to resume, and
-    raises `KeyboardInterrupt`.
+    `resume.npz` is written after each epoch and every `Training.checkpoint_every`, and the one
+    before it is kept as `resume.previous.npz`. Ctrl-C, SIGTERM and SIGUSR1 end training after the
+    current step, write everything that is needed to resume, and raise `KeyboardInterrupt`; a
+    second Ctrl-C ends it immediately.
 
     Args:
         model: Model to train; modified in place.
@@ -131,7 +137,8 @@ def fit(
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
     _check_patience(settings, validate)
-    before = saved_progress(folder) if resume else None
+    checkpoint = newest_checkpoint(folder) if resume else None
+    before = None if checkpoint is None else saved_progress(checkpoint)
     # Without the dataset of the loader, resuming compares no data.
     if data is None and isinstance(train, _OfDataset):
         data = fingerprint({"train": train.dataset})
@@ -148,8 +155,9 @@ def fit(
         folder.mkdir(parents=True, exist_ok=True)
         stages.compile()
         progress = Progress(identity=identity, data=data or {})
-        if before is not None:
-            progress = load_state(folder, identity, model, model.optimizer, data, accept_changes)
+        if checkpoint is not None:
+            load = (checkpoint, identity, model, model.optimizer, data, accept_changes)
+            progress = load_state(*load)
             check_epochs(progress, settings)
             if progress.step >= len(train):  # accepted changes of the data left fewer batches
                 progress.step = 0
@@ -169,12 +177,17 @@ def fit(
             stages.norms,
             Limits(settings.patience, settings.time_limit),
         )
+        record.continue_epoch(model)
+        writer = CheckpointWriter(folder, record.check_arrays, checkpoint)
+        states = CallbackStates(callbacks, progress.callbacks)
+        saving = Checkpointing(record, writer, states, settings.checkpoint_every)
         _describe(stages, settings, before, len(train))
         bar = ProgressBar(len(train), train.batch_size, task.metric_names, epochs=settings.epochs)
-        _run(stages, train, settings, record, bar, callbacks)
+        _run(stages, train, settings, record, bar, callbacks, saving)
         # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
         assign_average(model, averaged, stages.norms)
-        record.finish(model)
+        record.finish(saving.save)
+        writer.wait()
         averaged.save(folder / "last.keras")
         model.set_weights(averaged.get_weights())
     return progress.history
@@ -252,15 +265,17 @@ def _run(
     record: Record,
     bar: ProgressBar,
     callbacks: tuple[keras.callbacks.Callback, ...],
+    saving: Checkpointing,
 ) -> None:
     model, progress, steps = stages.model, record.progress, len(train)
-    stop = StopOnInterrupt()
+    stop = StopOnSignal()
     all_callbacks: list[keras.callbacks.Callback] = [record]
     if settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
-    if record.validate is not None and record.validate_every > 1:
+    # Also where each epoch is evaluated: an epoch that is interrupted is not.
+    if record.validate is not None:
         prepare_for_evaluations(callbacks, [f"val_{name}" for name in (*bar.metrics, "loss")])
-    all_callbacks += [*callbacks, bar, stop]
+    all_callbacks += [*callbacks, bar, stop, saving]
     restored = restored_epoch(callbacks)
     if restored > progress.epoch:
         LOGGER.info(f"BackupAndRestore continues with epoch {restored + 1}")
@@ -287,10 +302,15 @@ def _run(
                         shuffle=False,
                     )
                 stopped = model.stop_training
+            saving.writer.wait()
+        except BaseException as error:
+            if not stop.is_second(error):
+                with contextlib.suppress(Exception):  # the first error is the one to report
+                    saving.writer.wait()
+            raise
         finally:
             bar.close()
-    if stop.interrupted:
-        raise KeyboardInterrupt
+    stop.raise_interrupt()
     reason = record.limits.reason(progress, settings.epochs)
     if reason is not None:
         LOGGER.info(reason)

@@ -62,11 +62,12 @@ def check_monitors(
 def prepare_for_evaluations(
     callbacks: Iterable[keras.callbacks.Callback], metrics: Sequence[str]
 ) -> None:
-    """Prepare callbacks of Keras for a run that is not evaluated after every epoch.
+    """Prepare callbacks of Keras for epochs without an evaluation.
 
-    An epoch without an evaluation has no metrics in its logs. Keras would then warn and, with
-    `save_best_only`, save the model; instead, a callback that watches a metric skips the epoch.
-    `CSVLogger` takes its columns from the first epoch; it receives "NA", as Keras writes it.
+    An epoch that is interrupted, or that `validate_every` leaves out, has no metrics in its logs.
+    Keras would then warn and, with `save_best_only`, save the model; instead, a callback that
+    watches a metric skips the epoch. `CSVLogger` takes its columns from the first epoch; it
+    receives "NA", as Keras writes it.
 
     Args:
         callbacks: Callbacks of the run; changed in place.

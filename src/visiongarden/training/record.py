@@ -1,26 +1,24 @@
-"""Callbacks that evaluate and save a model after each epoch."""
+"""Callbacks that evaluate a model after each epoch and write its files and its history."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
-from visiongarden.training.finite import not_finite
+from visiongarden.training.finite import not_finite, not_finite_array
 from visiongarden.training.limits import Limits
-from visiongarden.training.state import (
-    Progress,
-    save_state,
-    state_variables,
-)
+from visiongarden.training.state import Progress, state_variables
 from visiongarden.training.statistics import UntrainedNorms
 
 Validator = Callable[[keras.Model], dict[str, float]]
@@ -28,7 +26,7 @@ Validator = Callable[[keras.Model], dict[str, float]]
 
 
 class Record(keras.callbacks.Callback):
-    """Callback that averages, evaluates and saves the model after each epoch.
+    """Callback that averages and evaluates the model after each epoch, and keeps the best one.
 
     Args:
         folder: Folder of the run.
@@ -67,7 +65,26 @@ class Record(keras.callbacks.Callback):
         self._rng_states, self._fix = rng_states(averaged), fix
         self._norms, self.limits = norms, limits or Limits()
         self._began, self._seconds_before = time.monotonic(), progress.seconds
+        self._means: list[np.ndarray] = []
         self._sign = -1.0 if best_mode == "min" else 1.0
+
+    def continue_epoch(self, model: keras.Model) -> None:
+        """Continue the means of the epoch in which the run was saved.
+
+        Args:
+            model: The compiled model, whose means were read from the checkpoint.
+        """
+        if self.progress.step:
+            values = [keras.ops.convert_to_numpy(each.value) for each in model.metrics_variables]
+            # Keras resets them when the epoch begins; on PyTorch in the same memory.
+            self._means = [np.array(value) for value in values]
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Restore the means of the part of the epoch before the checkpoint."""
+        if self._means:
+            for variable, value in zip(self.model.metrics_variables, self._means, strict=True):
+                variable.assign(value)
+        self._means = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Restore the RNG state of PyTorch before the first step of each `fit`.
@@ -81,7 +98,18 @@ class Record(keras.callbacks.Callback):
 
     def restart(self) -> None:
         """Count the steps of an epoch from the position of `progress`, which has changed."""
-        self._step = self.progress.step
+        self._step, self._means = self.progress.step, []
+
+    @property
+    def is_epoch_complete(self) -> bool:
+        """Whether the last step was the last one of its epoch."""
+        return self._step >= self.steps
+
+    def current_progress(self) -> Progress:
+        """Return the progress between two steps."""
+        # Between two epochs, `progress` is complete, and no step is counted.
+        step = self._step or self.progress.step
+        return replace(self.progress, step=step, seconds=self._seconds())
 
     def on_train_end(self, logs: Any = None) -> None:
         """Store the RNG state of PyTorch for the next `fit` of the run."""
@@ -94,7 +122,7 @@ class Record(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Evaluate and save the model; an epoch that was interrupted saves its state only.
+        """Evaluate and save the model, unless the epoch was interrupted.
 
         Raises:
             NotFiniteError: The loss, a weight, the optimizer's state or a prediction is not finite.
@@ -103,7 +131,7 @@ class Record(keras.callbacks.Callback):
         logs = logs if logs is not None else {}
         model: Any = self.model
         self._check(epoch, logs.get("loss", 0.0))
-        complete = self._step >= self.steps
+        complete = self.is_epoch_complete
         if complete:
             assign_average(model, self.averaged, self._norms)
             due = (epoch + 1) % self.validate_every == 0 or epoch + 1 == self.epochs
@@ -118,14 +146,14 @@ class Record(keras.callbacks.Callback):
         self.progress.step = 0 if complete else self._step
         self._step = 0
         self.progress.seconds = self._seconds()
-        # Last, once `best.keras` and `history.json` are complete: a run that is killed before this
-        # line repeats the epoch.
-        save_state(self.folder, self.progress, model, model.optimizer)
 
-    def finish(self, model: Any) -> None:
+    def finish(self, save: Callable[[], None]) -> None:
         """Evaluate a run that ended early after an epoch without an evaluation.
 
         `best.keras` exists afterwards, whatever ended the run.
+
+        Args:
+            save: Function that saves the state of the run.
         """
         progress, rows = self.progress, self.progress.history
         is_between_epochs = progress.step == 0 and bool(rows)
@@ -134,13 +162,26 @@ class Record(keras.callbacks.Callback):
             rows[-1] |= {name: float(value) for name, value in metrics.items()}
             self._keep_if_best(progress.epoch - 1, metrics)
             write_json(self.folder / "history.json", rows)
-            save_state(self.folder, progress, model, model.optimizer)
+            save()
         if not (self.folder / "best.keras").exists():
             # The time was up in the first epoch, or no epoch has been evaluated before this one.
             self.averaged.save(self.folder / "best.keras")
 
     def _seconds(self) -> float:
         return self._seconds_before + time.monotonic() - self._began
+
+    def check_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Check the state of a checkpoint before it is written.
+
+        Raises:
+            NotFiniteError: A weight or the state of the optimizer is not finite.
+        """
+        model: Any = self.model
+        trained = {f"model/{variable.path}" for variable in model.trainable_variables}
+        for name, array in arrays.items():
+            problem = not_finite_array(array, model.compute_dtype if name in trained else None)
+            if problem:
+                raise self._diverged(self.progress.epoch, f"{name} became {problem}")
 
     def _check(self, epoch: int, loss: float) -> None:
         model: Any = self.model

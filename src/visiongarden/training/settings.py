@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 
 from visiongarden.config import KerasCallback, KerasOptimizer, Value
 from visiongarden.errors import ConfigError
+from visiongarden.training.checkpoint_interval import CheckpointInterval
 from visiongarden.training.optimizer_fields import DEFAULT, check_numbers, check_place, completed
 from visiongarden.transforms.sizes import MultiScale
 
@@ -44,6 +45,8 @@ class Training(Value):
             which the run ends; None: it does not end early.
         time_limit: Seconds of training and evaluation after which the run ends, also those before
             it was resumed.
+        checkpoint_every: Time or steps after which the run is saved within an epoch, such as "10
+            minutes" or "500 steps"; None: at the end of each epoch only.
         extend: What a resumed run with another number of epochs does to its learning-rate
             schedule: "stretch" continues the schedule of a run of that length, and "restart" begins
             the schedule again, for the remaining epochs.
@@ -72,6 +75,7 @@ class Training(Value):
     tensorboard: bool = True
     patience: PositiveInt | None = None
     time_limit: Annotated[float, Field(gt=0)] | None = None
+    checkpoint_every: CheckpointInterval | None = CheckpointInterval(minutes=10)
     extend: Literal["stretch", "restart"] = "stretch"
     freeze: tuple[str, ...] = ()
     unfreeze_at_epoch: Annotated[int, Field(ge=2)] | None = None

@@ -1,8 +1,9 @@
-"""`resume.npz`: everything that a run continues from, in one file.
+"""State of a run: everything that it continues from, as the arrays of one checkpoint.
 
-The file holds the weights, the optimizer's state, seeds and RNG states, and the position in the
-data. They are written together and atomically: weights of one step beside an optimizer state or a
-position of another would continue as a run that never existed, without an error.
+They are the weights, the optimizer's state, seeds and RNG states, the means of the epoch so far,
+and the position in the data. They are written together and atomically: weights of one step beside
+an optimizer state or a position of another would continue as a run that never existed, without an
+error. `checkpoints` has the files.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ import numpy as np
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
-from visiongarden.storage import atomic_write, parse_json
+from visiongarden.storage import parse_json
 
-FILE = "resume.npz"
 _MAX_LISTED, _MAX_LENGTH = 3, 60
 _RECIPE_FIELDS = ("data", "training", "transforms", "evaluation")
 """Parts of a run's identity that have the same names in a recipe, so that overrides set them."""
+AVERAGE = "average"
+"""Name of the variable in which the optimizer of a run keeps the moving average of the weights."""
 ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
-EXTENDING = ("epochs", "extend", "patience", "time_limit")
-"""Training fields that say when a run ends, which may change when it is resumed."""
+EXTENDING = ("epochs", "extend", "patience", "time_limit", "checkpoint_every")
+"""Training fields that say when a run ends or is saved, which may change when it is resumed."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
 # damaged or hostile file cannot exhaust the memory.
@@ -49,7 +51,8 @@ class Progress:
 
     Attributes:
         epoch: Index of the epoch to continue with, from 0.
-        step: Completed steps of that epoch.
+        step: Completed steps of that epoch. A step is a batch of the order of the epoch, whatever
+            the number of processes that share it.
         best: Best value so far of the metric that selects `best.keras`; None before the first
             evaluation, and while the metric is NaN.
         history: One dict per epoch, as in `history.json`.
@@ -63,6 +66,7 @@ class Progress:
         restarted: Epochs before the one in which the learning-rate schedule last began.
         norms: Paths of the moving means of batch normalizations that had seen no batch when the
             run began.
+        callbacks: State of the callbacks, by class and position.
     """
 
     epoch: int = 0
@@ -77,33 +81,38 @@ class Progress:
     unfrozen: bool = False
     restarted: int = 0
     norms: list[str] = field(default_factory=list)
+    callbacks: dict[str, Any] = field(default_factory=dict)
 
 
-def save_state(
-    folder: Path, progress: Progress, model: keras.Model, optimizer: keras.optimizers.Optimizer
-) -> None:
-    """Write `resume.npz` into the folder of a run, atomically."""
-    arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
-    arrays |= rng_states(model)
+def take_state(
+    progress: Progress, model: keras.Model, optimizer: keras.optimizers.Optimizer
+) -> dict[str, np.ndarray]:
+    """Return a copy of the state between two steps, which later steps do not change.
+
+    Args:
+        progress: Progress of the run.
+        model: Model in training; on JAX after `sync_state`.
+        optimizer: Its optimizer.
+    """
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
-    atomic_write(
-        folder / FILE,
-        lambda stream: np.savez(stream, **{_HEADER: header}, **arrays),  # type: ignore[arg-type]
-    )
+    arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
+    if progress.step:
+        arrays |= {name: _array(variable) for name, variable in _means(model)}
+    return {_HEADER: header} | arrays | rng_states(model)
 
 
 def load_state(
-    folder: Path,
+    path: Path,
     identity: dict[str, Any],
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     data: dict[str, Any] | None = None,
     accept_changes: bool = False,
 ) -> Progress:
-    """Restore weights, optimizer and RNG state from `resume.npz`; the optimizer must be built.
+    """Restore weights, optimizer and RNG state from a checkpoint; the optimizer must be built.
 
     Args:
-        folder: Folder of the run.
+        path: The checkpoint.
         identity: Identity of the run that continues.
         model: Model that receives the weights.
         optimizer: Optimizer that receives its state.
@@ -118,7 +127,7 @@ def load_state(
         UserError: The file does not exist, is damaged, or belongs to a different run.
         DataChangedError: The data changed since the run began.
     """
-    with _opened(folder) as (path, archive):
+    with _opened(path) as archive:
         progress = _read_header(path, archive)
         saved = _with_extension(progress.identity, identity)
         if accept_changes:
@@ -126,9 +135,10 @@ def load_state(
         elif saved.get("data") == identity.get("data"):
             # Compared before the fields: defaults depend on the data (classes, epochs), so
             # changed fields would be reported in place of the cause.
-            _compare_data(folder, progress.data, data or {})
+            _compare_data(path.parent, progress.data, data or {})
         _compare_fields(path, saved, identity)
-        for name, variable in state_variables(model, optimizer):
+        means = _means(model) if progress.step else ()
+        for name, variable in (*state_variables(model, optimizer), *means):
             variable.assign(_read_array(path, archive, name, variable))
         _adjust_rate(optimizer, progress.identity, identity)
         restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
@@ -136,28 +146,21 @@ def load_state(
     return progress
 
 
-def saved_progress(folder: Path) -> Progress:
-    """Return the progress of the run in a folder, with the `identity` that it had so far.
+def saved_progress(path: Path) -> Progress:
+    """Return the progress of the run in a checkpoint, with the `identity` that it had so far.
 
     Raises:
-        UserError: There is no checkpoint, or it is damaged.
+        UserError: The file is not a checkpoint.
     """
-    with _opened(folder) as (path, archive):
+    with _opened(path) as archive:
         return _read_header(path, archive)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[tuple[Path, Any]]:
-    path = folder / FILE
-    if not path.is_file():
-        raise UserError(
-            f"{folder} has no checkpoint to resume",
-            rule=f"an interrupted run writes {FILE} to its folder",
-            fix=f"train without {option('resume')}, or name the run's folder: {option('output')}",
-        )
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            yield path, archive
+            yield archive
     except UserError:
         raise
     except Exception as error:  # NumPy and zipfile raise many types for a damaged file
@@ -166,6 +169,17 @@ def _opened(folder: Path) -> Iterator[tuple[Path, Any]]:
             received=str(error),
             fix="train in another folder, without resuming",
         ) from error
+
+
+def read_state(path: Path) -> tuple[Progress, dict[str, np.ndarray]]:
+    """Return the progress and all arrays of a checkpoint, as they are.
+
+    Raises:
+        UserError: The file is not a checkpoint.
+    """
+    with _opened(path) as archive:
+        names = [name for name in archive.files if name != _HEADER]
+        return _read_header(path, archive), {name: archive[name] for name in names}
 
 
 def state_variables(
@@ -182,7 +196,14 @@ def state_variables(
         yield f"state/{index}", variable
     # Paths of optimizer variables are not unique; their order follows that of the weights.
     for index, variable in enumerate(optimizer.variables):
-        yield f"optimizer/{index}", variable
+        is_average = variable.path.endswith(f"/{AVERAGE}")
+        yield f"{AVERAGE if is_average else 'optimizer'}/{index}", variable
+
+
+def _means(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
+    """Yield the variables of the means of the loss over the epoch so far."""
+    for index, variable in enumerate(model.metrics_variables):
+        yield f"means/{index}", variable
 
 
 def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
@@ -196,7 +217,8 @@ def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[st
 def _array(variable: keras.Variable) -> np.ndarray:
     # NumPy has no bfloat16, and `.npz` would store it as raw bytes; float32 holds it exactly.
     array = keras.ops.convert_to_numpy(variable.value)
-    return array.astype(np.float32) if array.dtype.kind not in "iufb" else array
+    # A copy: the array may share its memory with the variable, which the next step changes.
+    return array.astype(np.float32) if array.dtype.kind not in "iufb" else np.array(array)
 
 
 def _read_header(path: Path, archive: Any) -> Progress:
@@ -213,6 +235,7 @@ def _read_header(path: Path, archive: Any) -> Progress:
         or not all(isinstance(row, dict) for row in rows)
         or not all(type(v) in (int, float) for row in rows for v in row.values())
         or not isinstance(progress.identity, dict)
+        or not isinstance(progress.callbacks, dict)
     ):
         raise UserError(
             f"{path} does not contain the progress of a run",

@@ -1,0 +1,63 @@
+"""Command `prove-resume`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from visiongarden.cli.app import app
+from visiongarden.cli.failures import FINDINGS
+from visiongarden.cli.options import (
+    AsJson,
+    Debug,
+    Imports,
+    InvalidBoxesOrNone,
+    Overrides,
+    Quiet,
+    Reader,
+    TaskOrNone,
+    Verbose,
+)
+from visiongarden.cli.output import emit
+from visiongarden.cli.start import start
+
+
+@app.command(name="prove-resume")
+def prove_resume(
+    recipe: Annotated[Path, typer.Argument(help="Dataset or recipe (.yaml).")],
+    overrides: Overrides = None,
+    steps: Annotated[int, typer.Option(min=2, help="Steps to train.")] = 30,
+    kills: Annotated[int, typer.Option(min=1, help="Number of kills.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of the moments of the kills.")] = 0,
+    reader: Reader = None,
+    task: TaskOrNone = None,
+    invalid_boxes: InvalidBoxesOrNone = None,
+    as_json: AsJson = False,
+    imports: Imports = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    debug: Debug = False,
+) -> None:
+    """Train a recipe with kills and without, and compare both to the last bit.
+
+    Compares weights, moving average, optimizer, random states, history and progress. Exit code 1:
+    they differ.
+    """
+    start(imports, verbose=verbose)
+    from visiongarden import recipes
+
+    proof = recipes.prove_resume(
+        recipe,
+        *overrides or [],
+        steps=steps,
+        kills=kills,
+        seed=seed,
+        reader=reader,
+        task=task,
+        invalid_boxes=invalid_boxes,
+    )
+    emit(proof, as_json)
+    if not proof.ok:
+        raise typer.Exit(FINDINGS)
