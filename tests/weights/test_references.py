@@ -15,6 +15,8 @@ import pytest
 from benchmarks.references.numbers import images, sample, weights
 
 import visiongarden as vg
+from visiongarden.backends.weightless import weightless
+from visiongarden.weights import read_rules
 
 FOLDER = Path(__file__).parent / "references"
 SIZE = (64, 96)
@@ -99,6 +101,43 @@ def test_padding_that_shapes_do_not_show():
     with pytest.raises(vg.UserError, match="computes something else") as error:
         vg.transfer(state_of(shapes), model)
     assert error.value.fix == "MobileNetV2(levels=('p5',), top_channels=1280)"
+
+
+def stored_of_keras_hub(depth):
+    with np.load(FOLDER / f"keras-hub-resnet{depth}.npz") as found:
+        shapes = [tuple(int(side) for side in text.split(",")) for text in found["shapes"]]
+        named = dict(zip(map(str, found["names"]), shapes, strict=True))
+        return named, found["features"], float(found["deviation"])
+
+
+def test_names_of_keras_hub():
+    named, *_ = stored_of_keras_hub(50)
+    with weightless():
+        model = backbones.ResNet(depth=50, levels=("p5",)).as_model(image_size=SIZE)
+    rules = read_rules("keras-hub-resnet")
+    paths = {rules.renamed(name): shape[::-1] for name, shape in named.items()}
+    assert paths == {weight.path: tuple(weight.shape) for weight in model.weights}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("depth", [18, 50])
+def test_features_of_keras_hub(depth):
+    """Written by `benchmarks/references/keras_hub_models.py`."""
+    named, expected, deviation = stored_of_keras_hub(depth)
+    assert deviation > 0.1
+    state = {name: array.T for name, array in weights(named).items()}
+    model = classifier(backbones.ResNet(depth=depth, levels=("p5",)), classes=2)
+    two = "stack3_block1_1_conv/kernel", "stack3_block2_1_conv/kernel"
+    if depth == 18:
+        two = "stack3_block1_1_conv/kernel", "stack3_block1_2_conv/kernel"
+    for exchanged in (False, True):
+        if exchanged:
+            state |= {two[0]: state[two[1]], two[1]: state[two[0]]}
+        report = vg.transfer(state, model, min_coverage=1.0)
+        assert (report.rules, report.coverage) == ("keras-hub-resnet", 1)
+        features = model.features(images(*SIZE))["backbone"]["p5"]
+        found = np.abs(sample(keras.ops.convert_to_numpy(features)) - expected).max()
+        assert (found <= 1e-4 * deviation) != exchanged
 
 
 def keras_network(name):

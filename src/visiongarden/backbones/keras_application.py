@@ -14,20 +14,19 @@ import keras
 import numpy as np
 from pydantic import field_validator
 
-from visiongarden.backbones.keras_graph import copy_by_layer, cut, levels_in
+from visiongarden.backbones.keras_graph import cut, levels_in
+from visiongarden.backbones.keras_network import KerasNetwork
 from visiongarden.backends.names import fresh_names
-from visiongarden.backends.weightless import is_weightless, weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ConfigError, UserError, nearest
-from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 _PROBE = 256
 
 
 @register
-class KerasApplication(Backbone):
+class KerasApplication(KerasNetwork):
     """A network of `keras.applications` without its top, with levels found in its graph.
 
     A level is the last feature map of its stride that all paths of the graph pass through. Its
@@ -87,8 +86,15 @@ class KerasApplication(Backbone):
             fix=f"preprocessing={suits.stated()}",
         )
 
-    def wire(self, images: Tensor) -> FeatureMaps:
-        """Build the network, up to the coarsest requested level."""
+    def network_for(self, shape: tuple[int | None, ...]) -> keras.Model:
+        """Build the network for images of a shape, up to the coarsest requested level.
+
+        Args:
+            shape: (height, width, channels); None where a side is unknown.
+
+        Raises:
+            UserError: The network has no levels, or its weights take other images.
+        """
         there = _levels(self.name)
         if not there:
             raise UserError(
@@ -96,7 +102,7 @@ class KerasApplication(Backbone):
                 rule="its convolutions use padding, so that each stage halves the size exactly",
                 fix='KerasApplication(name="EfficientNetB0")',
             )
-        channels = images.shape[-1]
+        channels = shape[-1]
         if self.weights is not None and channels != 3:
             suits = self.preprocessing
             raise UserError(
@@ -106,38 +112,24 @@ class KerasApplication(Backbone):
                 fix=f"preprocessing={suits.stated()}",
             )
         wanted = {level: there[level] for level in self.levels if level in there}
+        with fresh_names():
+            whole = _built(self.name, shape)
         # The caller reports a missing level as a ContractError.
-        network = self._cut(wanted or there, tuple(images.shape[1:]))
-        maps: FeatureMaps = network(images)
-        return maps
+        return cut(whole, wanted or there, self.name)
 
-    def as_model(
-        self,
-        inputs: FeatureSpec = IMAGE,
-        image_size: ImageSize | None = None,
-        name: str | None = None,
-    ) -> keras.Model:
-        """Return a plain `keras.Model` of this part, with the weights that `weights` specifies.
+    def source(self) -> keras.Model | None:
+        """Return the whole network with the requested weights; None for random ones.
 
         Raises:
-            UserError: the weights cannot be read, or belong to another network.
+            UserError: The weights cannot be read, or belong to another network.
         """
-        model = super().as_model(inputs, image_size, name)
-        if self.weights is not None and not is_weightless():
-            copy_by_layer(self._source(), model.get_layer(self.name))
-        return model
+        return None if self.weights is None else self._with_weights()
 
     def get_config(self) -> dict[str, Any]:
         """Return the fields without `weights`, since a model file contains its own weights."""
         return super().get_config() | {"weights": None}
 
-    def _cut(self, levels: dict[str, str], shape: tuple[int | None, ...]) -> keras.Model:
-        with fresh_names():
-            whole = _built(self.name, shape)
-        return cut(whole, levels, self.name)
-
-    def _source(self) -> keras.Model:
-        """Return the whole network with the requested weights."""
+    def _with_weights(self) -> keras.Model:
         downloaded = self.weights == "imagenet"
         path = Path(str(self.weights))
         if not downloaded and not path.is_file():

@@ -11,27 +11,20 @@ import keras
 from pydantic import Field, PrivateAttr, field_validator
 
 from visiongarden.backbones.keras_file import MAX_CONFIG, check_classes, open_network
-from visiongarden.backbones.keras_graph import (
-    copy_by_layer,
-    cut,
-    levels_in,
-    serialized,
-    with_input,
-)
+from visiongarden.backbones.keras_graph import cut, levels_in, serialized, with_input
+from visiongarden.backbones.keras_network import KerasNetwork
 from visiongarden.backends.graph import graph_of
-from visiongarden.backends.weightless import is_weightless, weightless
+from visiongarden.backends.weightless import weightless
 from visiongarden.errors import ConfigError, UserError, nearest
-from visiongarden.parts import IMAGE, Backbone
 from visiongarden.registry import register
 from visiongarden.storage import parse_json
-from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 _PROBE = 256
 _NAME = "network"
 
 
 @register
-class KerasModel(Backbone):
+class KerasModel(KerasNetwork):
     """Any functional Keras model of one image as a backbone, with its weights.
 
     The layers after the last level are omitted, such as pooling and classes. The network takes what
@@ -112,36 +105,23 @@ class KerasModel(Backbone):
         changed._source = self._source
         return changed
 
-    def wire(self, images: Tensor) -> FeatureMaps:
-        """Build the network for the images, with new weights."""
-        config = json.loads(self.network)
-        check_classes(config, "the backbone")
-        network = with_input(config, tuple(images.shape[1:]))
-        maps: FeatureMaps = network(images)
-        return maps
+    def network_for(self, shape: tuple[int | None, ...]) -> keras.Model:
+        """Build the network for images of a shape, with new weights.
 
-    def as_model(
-        self,
-        inputs: FeatureSpec = IMAGE,
-        image_size: ImageSize | None = None,
-        name: str | None = None,
-    ) -> keras.Model:
-        """Return a plain `keras.Model` of this part, with the weights of the given model.
+        Args:
+            shape: (height, width, channels); None where a side is unknown.
 
         Raises:
-            UserError: The images do not have the channels of the network.
+            ModelFileError: The network contains layers that are not registered.
         """
-        model = super().as_model(inputs, image_size, name)
-        if self._source is not None and not is_weightless():
-            try:
-                copy_by_layer(self._source, model.get_layer(_NAME))
-            except ValueError as error:
-                raise UserError(
-                    "the weights of the network do not suit the images",
-                    rule=f"images of {self._source.input.shape[-1]} channels",
-                    received=" ".join(str(error).split())[:200],
-                ) from error
-        return model
+        config = json.loads(self.network)
+        check_classes(config, "the backbone")
+        return with_input(config, shape)
+
+    def source(self) -> keras.Model | None:
+        """Return the network that the backbone was made from; None in an opened file."""
+        source: keras.Model | None = self._source
+        return source
 
 
 def _check(model: keras.Model) -> None:

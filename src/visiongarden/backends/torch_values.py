@@ -1,7 +1,8 @@
 """Values inside a module of PyTorch, whatever the backend of Keras is.
 
 **Why.** A source of weights may be a module in memory, which only PyTorch can run. **Gain:**
-correctness: a transfer is compared with the source's own values. **Switch:** none; no private names.
+correctness: a transfer is compared with the source's own values. **Switch:** none; it uses no
+private names.
 """
 
 from __future__ import annotations
