@@ -33,6 +33,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scaffold")
     for kind in KINDS:
         new(kind, f"fresh_{kind}", folder / "plain")
+    new("head", "fresh_mask_head", folder / "plain", task="instance_segmentation")
     new("project", "FreshCells", folder)
     for kind in KINDS:
         new(kind, f"Added{kind.title()}", folder / "fresh_cells/src/fresh_cells")
@@ -144,7 +145,9 @@ def test_the_projects_own_tests_pass(folder):
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("kind", ["layer", "head"])
+@pytest.mark.parametrize(
+    "kind", ["layer", "head", pytest.param("mask_head", marks=pytest.mark.slow)]
+)
 def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
     test = imported(f"test_fresh_{kind}", monkeypatch, folder / "plain")
     quick = functools.partial(test.assert_valid, backends=())
@@ -242,6 +245,20 @@ def test_nothing_is_overwritten(tmp_path, kind):
 def test_invalid_names(tmp_path, name, message):
     with pytest.raises(UserError, match=message):
         new("block", name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "task", "message"),
+    [
+        ("head", "instance_segmentatoin", "did you mean instance_segmentation"),
+        ("head", "classification", "one of detection, instance_segmentation"),
+        ("loss", "detection", "a loss has no task of its own"),
+    ],
+)
+def test_only_heads_have_a_task(tmp_path, kind, task, message):
+    with pytest.raises(UserError, match=message):
+        new(kind, "fresh_one", tmp_path, task=task)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -90,3 +90,25 @@ def test_ground_truth_of_a_batch_has_the_masks_of_the_targets():
     batch = {name: array[None] for name, array in targets.items()}
     found = TASK.ground_truth_of(batch, 0, SIZE, 0)
     assert np.array_equal(found.instances.masks.bitmaps(), masks.bitmaps())
+
+
+@pytest.mark.parametrize(("levels", "batch"), [(["p3"], 1), (["p3", "p4", "p5"], 3)])
+def test_check_accepts_learned_masks_and_rejects_masks_between_their_cells(levels, batch):
+    head = vg.heads.AnchorFreeMasks(num_classes=2)
+    targets = TASK.example_targets(head, levels, SIZE, batch)
+    logits = 2.0 * targets["masks"][:, 0, :, :, None] - 1
+    scores = np.eye(2, dtype=np.float32)[targets["classes"][:, :1]]
+    right = {
+        "boxes": targets["boxes"][:, :1],
+        "scores": scores,
+        "coefficients": np.ones((batch, 1, 1), np.float32),
+        "prototypes": logits.astype(np.float32),
+    }
+    assert TASK.invalid_outputs(head, right, SIZE) is None
+    for axis in (1, 2):
+        between = (logits + np.roll(logits, 1, axis)) / 2
+        for image in range(batch):
+            assert TASK.match(targets, right, image).correct
+            assert not TASK.match(targets, right | {"prototypes": between}, image).correct
+    filled = np.ones_like(logits)
+    assert not TASK.match(targets, right | {"prototypes": filled}, 0).correct

@@ -28,6 +28,14 @@ def new(
     ],
     name: Annotated[str, typer.Argument(help="Name, such as GatedUnit or gated_unit.")],
     output: Annotated[Path, typer.Option(help="Folder of the new files.")] = Path(),
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Task of a head: detection, instance_segmentation.",
+            autocompletion=completion.tasks,
+        ),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Write the code and a test of a new component.
@@ -36,7 +44,7 @@ def new(
     """
     from visiongarden import scaffold
 
-    created = scaffold.new(kind, name, output)
+    created = scaffold.new(kind, name, output, task=task)
     for path in created.files:
         echo(f"wrote {path}")
     for command in created.commands:

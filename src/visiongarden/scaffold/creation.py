@@ -53,6 +53,9 @@ _RECIPE_LINES = {
 CREATED = (*KINDS, "project")
 """Kinds of code that `new` can create."""
 
+HEADS = {"detection": "head", "instance_segmentation": "mask_head"}
+"""Templates of heads by the name of their task."""
+
 
 @dataclass(frozen=True)
 class Created:
@@ -67,7 +70,7 @@ class Created:
     commands: tuple[str, ...]
 
 
-def new(kind: str, name: str, output: str | Path = ".") -> Created:
+def new(kind: str, name: str, output: str | Path = ".", *, task: str | None = None) -> Created:
     """Create code, a test and, for parts, a recipe from templates.
 
     Existing files are never overwritten.
@@ -78,13 +81,14 @@ def new(kind: str, name: str, output: str | Path = ".") -> Created:
         output: Folder for the files, which is created if it does not exist. If it is a package (it
             contains `__init__.py`), the test imports from the package and is placed in the
             project's `tests` folder if there is one.
+        task: Name of the task of a head, one of `HEADS`; None: detection.
 
     Returns:
         The created files and commands to run next.
 
     Raises:
-        UserError: If the kind does not exist, if the name is invalid or already taken, or if one of
-            the files exists.
+        UserError: If the kind does not exist, if the task has no template or the kind has no task,
+            if the name is invalid or already taken, or if one of the files exists.
 
     Example:
         >>> new("block", "GatedUnit").files
@@ -96,10 +100,30 @@ def new(kind: str, name: str, output: str | Path = ".") -> Created:
     if kind == "project":
         reject_known_module(forms.module)
         return _project(forms.class_name, forms.module, Path(output))
-    return _single(kind, forms.class_name, forms.module, Path(output))
+    return _single(kind, forms.class_name, forms.module, Path(output), _template(kind, task))
 
 
-def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
+def _template(kind: str, task: str | None) -> str:
+    """Return the name of the template of a kind, and of the task of a head."""
+    if task is None:
+        return kind
+    if kind != "head":
+        raise UserError(
+            f"a {kind} has no task of its own",
+            rule=f"{option('task')} for heads only",
+            received=f"{option('task')} {task}",
+            fix=f"visiongarden new {kind} NAME",
+        )
+    if task not in HEADS:
+        raise UserError(
+            f"there is no template of a head for the task {task!r}",
+            rule=f"one of {', '.join(HEADS)}",
+            fix=nearest(task, HEADS),
+        )
+    return HEADS[task]
+
+
+def _single(kind: str, class_name: str, stem: str, into: Path, template: str) -> Created:
     package, top = _package(into)
     module = f"{package}.{stem}" if package else stem
     if not package and not (into / f"{stem}.py").exists():
@@ -113,7 +137,7 @@ def _single(kind: str, class_name: str, stem: str, into: Path) -> Created:
     name = stem if kind == "activation" else class_name
     line = Template(_RECIPE_LINES.get(kind, "")).substitute(Name=name, stem=stem)
     own = {"Name": name, "stem": stem, "module": module, "package": module.partition(".")[0]}
-    texts = {into / f"{stem}.py": _text(f"{kind}.py", **own, recipe=_as_yaml(line))}
+    texts = {into / f"{stem}.py": _text(f"{template}.py", **own, recipe=_as_yaml(line))}
     texts[test] = _test(kind, name, module)
     commands = [f"pytest {test.as_posix()}", f"visiongarden check {module}"]
     if kind in _TEST_PARTS:

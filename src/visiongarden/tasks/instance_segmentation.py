@@ -24,6 +24,12 @@ from visiongarden.tasks.parity import Arrays, Parity, max_difference
 from visiongarden.tasks.task import Defaults, model_fields, target
 from visiongarden.types import ClassMap, ImageSize
 
+_SQUARE = 2
+"""Side in cells of the squares of the masks for `check`; larger ones hide a shift."""
+
+_MIN_OVERLAP = 0.75
+"""Minimum IoU of a decoded mask for `check`: shipped heads reach 0.88, half a cell apart 0.58."""
+
 _COMPARED = 20
 """Boxes of each image whose masks are compared in an exported file."""
 
@@ -115,13 +121,20 @@ class InstanceSegmentationTask(DetectionTask):
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int
     ) -> dict[str, np.ndarray]:
-        """Return the boxes of detection, each filled by its mask."""
+        """Return the boxes of detection, each with a checkerboard as its mask.
+
+        A mask that fills its box would be right for any coefficients and prototypes, because masks
+        are cut off at their boxes.
+        """
         targets = super().example_targets(head, levels, size, batch)
         cells = -(-size[0] // STRIDE), -(-size[1] // STRIDE)
+        rows, columns = np.ogrid[: cells[0], : cells[1]]
         masks = np.zeros((*targets["classes"].shape, *cells), np.uint8)
-        for place in np.argwhere(targets["classes"] >= 0):
-            x1, y1, x2, y2 = np.round(targets["boxes"][tuple(place)] / STRIDE).astype(int)
-            masks[tuple(place)][y1:y2, x1:x2] = 1
+        for place in map(tuple, np.argwhere(targets["classes"] >= 0)):
+            x1, y1, x2, y2 = np.round(targets["boxes"][place] / STRIDE).astype(int)
+            # From the second cell on, so that a small box has edges of squares inside.
+            squares = (rows - y1 + 1) // _SQUARE % 2 == (columns - x1 + 1) // _SQUARE % 2
+            masks[place][y1:y2, x1:x2] = squares[y1:y2, x1:x2]
         return targets | {"masks": masks}
 
     def empty_targets(self, head: Any, targets: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -145,11 +158,35 @@ class InstanceSegmentationTask(DetectionTask):
         overlap = (wanted & got).sum() / max((wanted | got).sum(), 1)
         return Match(
             learned=True,
-            correct=bool(overlap >= 0.5),
+            correct=bool(overlap >= _MIN_OVERLAP),
             expected=f"a mask of {wanted.sum()} pixels",
             got=f"a mask of {got.sum()} pixels (IoU {overlap:.2f})",
-            advice="one formula of coefficients and prototypes in loss and decoding",
+            advice="one formula of coefficients and prototypes in loss and decoding, for cells of "
+            f"{STRIDE} × {STRIDE} pixels, of which the first begins at pixel 0",
         )
+
+    def invalid_outputs(
+        self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
+    ) -> tuple[str, str] | None:
+        """Check scores and boxes, and the shapes of coefficients and prototypes."""
+        if wrong := super().invalid_outputs(head, decoded, size):
+            return wrong
+        coefficients, prototypes = decoded["coefficients"], decoded["prototypes"]
+        cells = tuple(-(-side // STRIDE) for side in size)
+        if prototypes.ndim != 4 or prototypes.shape[1:3] != cells:
+            return (
+                f"the decoding returns prototypes {prototypes.shape} of an image of {size[0]} × "
+                f"{size[1]} pixels",
+                f"return (batch, {cells[0]}, {cells[1]}, prototypes): one cell for {STRIDE} × "
+                f"{STRIDE} pixels",
+            )
+        expected = (*decoded["boxes"].shape[:2], prototypes.shape[3])
+        if coefficients.shape != expected:
+            return (
+                f"the decoding returns coefficients {coefficients.shape}",
+                f"return {expected}: one of each prototype for each box",
+            )
+        return None
 
 
 def _pixels(prototypes: np.ndarray) -> ImageSize:
