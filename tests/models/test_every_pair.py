@@ -40,7 +40,7 @@ def small(cls, **fields):
 BACKBONES, DECODERS, HEADS = map(ours, (vg.Backbone, vg.Decoder, vg.Head))
 # Those of other tasks output one map, or predict no boxes.
 PYRAMIDS = [n for n, d in DECODERS.items() if small(d, levels=LEVELS).output_levels == LEVELS]
-GIVEN = ("KerasApplication", "KerasModel")  # a network is given to them
+GIVEN = ("KerasApplication", "KerasHubBackbone", "KerasModel")  # a network is given to them
 PAIRS = list(itertools.product([n for n in BACKBONES if n not in GIVEN], PYRAMIDS))
 
 

@@ -8,6 +8,7 @@ from visiongarden.backbones.efficientnet_lite import EfficientNetLite0
 from visiongarden.backbones.elan_net import ELANNet, ELANNetTiny
 from visiongarden.backbones.gelan import GELAN, CompositeGELAN
 from visiongarden.backbones.keras_application import KerasApplication
+from visiongarden.backbones.keras_hub_backbone import KerasHubBackbone
 from visiongarden.backbones.keras_model import KerasModel
 from visiongarden.backbones.mobilenet_v2 import MobileNetV2
 from visiongarden.backbones.resnet import ResNet
@@ -28,6 +29,7 @@ __all__ = [
     "ELANNetTiny",
     "EfficientNetLite0",
     "KerasApplication",
+    "KerasHubBackbone",
     "KerasModel",
     "MobileNetV2",
     "ResNet",

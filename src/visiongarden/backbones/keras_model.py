@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -63,7 +63,7 @@ class KerasModel(KerasNetwork):
     def __init__(
         self,
         model: keras.Model | str | Path | None = None,
-        levels: Mapping[str, str] | tuple[str, ...] | list[str] | None = None,
+        levels: Mapping[str, str] | Sequence[str] | None = None,
         **fields: Any,
     ) -> None:
         if model is None:
@@ -71,6 +71,8 @@ class KerasModel(KerasNetwork):
             return
         whole = model if isinstance(model, keras.Model) else open_network(Path(model))
         _check(whole)
+        # A functional model of a class of its own serializes the arguments of its constructor.
+        whole = keras.Model(whole.inputs[0], whole.outputs, name=whole.name)
         found = _levels_of(whole, levels)
         network = cut(whole, found, _NAME)
         found_fields = {"network": json.dumps(serialized(network)), "layers": found}
@@ -140,7 +142,7 @@ def _check(model: keras.Model) -> None:
 
 
 def _levels_of(
-    model: keras.Model, levels: Mapping[str, str] | tuple[str, ...] | list[str] | None
+    model: keras.Model, levels: Mapping[str, str] | Sequence[str] | None
 ) -> dict[str, str]:
     if isinstance(levels, Mapping):
         names = [operation.name for operation in model.operations]

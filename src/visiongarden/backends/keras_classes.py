@@ -64,6 +64,7 @@ CLASSES = {
     "visiongarden>InvertedResidual": "visiongarden.blocks.inverted_residual",
     "visiongarden>InvertedResidualStage": "visiongarden.blocks.inverted_residual",
     "visiongarden>KerasApplication": "visiongarden.backbones.keras_application",
+    "visiongarden>KerasHubBackbone": "visiongarden.backbones.keras_hub_backbone",
     "visiongarden>KerasModel": "visiongarden.backbones.keras_model",
     "visiongarden>LightBranch": "visiongarden.heads.prediction",
     "visiongarden>LocalConv": "visiongarden.darknet.layers",

@@ -18,7 +18,7 @@ class Compared:
     Attributes:
         name: Name in the target, such as "backbone/p3" or "head/p3/boxes".
         source: Name of the value of the source that is nearest to it, among those of its shape; ""
-            if the source has none of its shape.
+            without a value of its shape.
         shape: (height, width, channels), or (outputs,).
         difference: Largest absolute difference in all images.
         deviation: Standard deviation of the source's value over all images.
