@@ -1,0 +1,105 @@
+"""`bfloat16_support`: whether this machine computes faster in bfloat16 than in float32.
+
+**Why.** The answer depends on the processor or accelerator and on the backend that uses it.
+**Gain:** with AMX, a native PyTorch step takes 0.58 of its float32 time, and inference 0.46; where
+the hardware lacks bfloat16, it is emulated and slower than float32. **Switch:**
+`training.precision=float32`.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+_CPU_FLAGS = ("amx_bf16", "avx512_bf16")
+"""Flags of processors that multiply bfloat16, in the file of Linux that lists them."""
+
+_FIRST_CAPABILITY = 8.0
+"""Compute capability of the first NVIDIA GPUs with bfloat16 (Ampere)."""
+
+
+class Bfloat16Support(NamedTuple):
+    """Whether bfloat16 may be faster than float32.
+
+    Attributes:
+        expected: Whether hardware and backend have operations in bfloat16.
+        reason: Why, as part of a sentence.
+    """
+
+    expected: bool
+    reason: str
+
+
+def bfloat16_support() -> Bfloat16Support:
+    """Return whether the device of the active backend computes in bfloat16 itself.
+
+    Example:
+        >>> bfloat16_support().reason  # doctest: +SKIP
+        'the processor has amx_bf16'
+    """
+    backend = keras.backend.backend()
+    return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}.get(backend, _cpu)()
+
+
+@functools.cache
+def processor_flags(path: str = "/proc/cpuinfo") -> frozenset[str]:
+    """Return the flags of the first processor that Linux lists; none on other systems.
+
+    Args:
+        path: File in the format of `/proc/cpuinfo`.
+    """
+    try:
+        lines = Path(path).read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return frozenset()
+    # "flags" on x86, "Features" on ARM.
+    listed = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(listed, "").split())
+
+
+def _cpu() -> Bfloat16Support:
+    found = [flag for flag in _CPU_FLAGS if flag in processor_flags()]
+    if found:
+        return Bfloat16Support(True, f"the processor has {found[0]}")
+    return Bfloat16Support(False, f"the processor has neither {' nor '.join(_CPU_FLAGS)}")
+
+
+def _gpu(name: str, capability: float) -> Bfloat16Support:
+    if capability >= _FIRST_CAPABILITY:
+        return Bfloat16Support(True, f"{name} computes in bfloat16")
+    return Bfloat16Support(False, f"{name} has no bfloat16 (compute capability {capability})")
+
+
+def _jax() -> Bfloat16Support:
+    import jax
+
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return Bfloat16Support(False, "XLA's convolutions on a CPU are slower in bfloat16")
+    capability = getattr(device, "compute_capability", None)  # NVIDIA GPUs only
+    if capability is None:
+        return Bfloat16Support(True, f"{device.device_kind} computes in bfloat16")
+    return _gpu(device.device_kind, float(capability))
+
+
+def _tensorflow() -> Bfloat16Support:
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if not devices:
+        return _cpu()
+    details = tf.config.experimental.get_device_details(devices[0])
+    major, minor = details.get("compute_capability", (0, 0))
+    return _gpu(details.get("device_name", "the GPU"), float(f"{major}.{minor}"))
+
+
+def _torch() -> Bfloat16Support:
+    import torch
+
+    if not torch.cuda.is_available():
+        return _cpu()
+    major, minor = torch.cuda.get_device_capability()
+    return _gpu(torch.cuda.get_device_name(), float(f"{major}.{minor}"))
