@@ -25,6 +25,7 @@ from visiongarden.recipes.run_folder import is_unfinished, locked, new_folder
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import DataChangedError
+from visiongarden.training.precision import Precision
 from visiongarden.types import ClassMap
 
 module = importlib.import_module("visiongarden.recipes.running")
@@ -379,3 +380,18 @@ def test_a_process_killed_in_its_first_epoch_begins_again(tmp_path, data):
     assert not (tmp_path / "run" / "resume.npz").exists()
     subprocess.run([*program, "--resume"], check=True)
     assert (tmp_path / "run" / "last.keras").exists()
+
+
+def test_the_precision_is_chosen_once(run, monkeypatch, caplog):
+    """The recipe of a run holds the choice, and a resumed run does not choose again."""
+    caplog.set_level("INFO")
+    chosen = iter([Precision("mixed_bfloat16", "it is faster"), Precision("float32", "it is not")])
+    monkeypatch.setattr(module, "choose_precision", lambda *arguments: next(chosen))
+    auto = recipe("set", epochs=1, precision="auto")
+    first = train(auto, output="half")
+    assert first.recipe.training.precision == "mixed_bfloat16"
+    assert resolve("half/recipe.yaml").training.precision == "mixed_bfloat16"
+    assert vg.load("half/last.keras").dtype_policy.name == "mixed_bfloat16"
+    assert "precision: mixed_bfloat16, because it is faster" in caplog.messages
+    again = train(auto, output="half", resume=True)
+    assert again.history == first.history

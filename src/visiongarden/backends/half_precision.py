@@ -67,7 +67,13 @@ def _cpu() -> Bfloat16Support:
     return Bfloat16Support(False, f"the processor has neither {' nor '.join(_CPU_FLAGS)}")
 
 
-def _gpu(name: str, capability: float) -> Bfloat16Support:
+def gpu_support(name: str, capability: float) -> Bfloat16Support:
+    """Return whether an NVIDIA GPU computes in bfloat16.
+
+    Args:
+        name: Name of the GPU.
+        capability: Its compute capability, such as 8.0.
+    """
     if capability >= _FIRST_CAPABILITY:
         return Bfloat16Support(True, f"{name} computes in bfloat16")
     return Bfloat16Support(False, f"{name} has no bfloat16 (compute capability {capability})")
@@ -82,7 +88,7 @@ def _jax() -> Bfloat16Support:
     capability = getattr(device, "compute_capability", None)  # NVIDIA GPUs only
     if capability is None:
         return Bfloat16Support(True, f"{device.device_kind} computes in bfloat16")
-    return _gpu(device.device_kind, float(capability))
+    return gpu_support(device.device_kind, float(capability))
 
 
 def _tensorflow() -> Bfloat16Support:
@@ -93,7 +99,7 @@ def _tensorflow() -> Bfloat16Support:
         return _cpu()
     details = tf.config.experimental.get_device_details(devices[0])
     major, minor = details.get("compute_capability", (0, 0))
-    return _gpu(details.get("device_name", "the GPU"), float(f"{major}.{minor}"))
+    return gpu_support(details.get("device_name", "the GPU"), float(f"{major}.{minor}"))
 
 
 def _torch() -> Bfloat16Support:
@@ -102,4 +108,4 @@ def _torch() -> Bfloat16Support:
     if not torch.cuda.is_available():
         return _cpu()
     major, minor = torch.cuda.get_device_capability()
-    return _gpu(torch.cuda.get_device_name(), float(f"{major}.{minor}"))
+    return gpu_support(torch.cuda.get_device_name(), float(f"{major}.{minor}"))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from visiongarden.backends.random_state import seed_everything
-from visiongarden.config import save_yaml
+from visiongarden.config import load_yaml, save_yaml
 from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.depth import Depth, depth_in
 from visiongarden.data.readers import Reader
@@ -42,6 +43,7 @@ from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
 from visiongarden.tasks import Task, task_of
 from visiongarden.training import (
+    AUTO,
     DataChangedError,
     check_callbacks,
     check_layers,
@@ -49,10 +51,12 @@ from visiongarden.training import (
     check_optimizer,
     check_restored_weights,
     check_sizes,
+    choose_precision,
     fit,
     has_checkpoint,
     lower_rate,
     make_callbacks,
+    make_optimizer,
 )
 from visiongarden.transforms import Resizing
 
@@ -144,11 +148,11 @@ def train(
         preprocessing = preprocessing_for(
             recipe, train_set, val_set, of_weights=start.preprocessing
         )
-    model = recipe.build(
-        class_map=kind.model_class_map(train_set),
-        dtype=recipe.training.precision,
-        preprocessing=preprocessing,
+    build = partial(
+        recipe.build, class_map=kind.model_class_map(train_set), preprocessing=preprocessing
     )
+    recipe = _with_precision(recipe, build, train_set, resumed)
+    model = build(dtype=recipe.training.precision)
     for dataset in (train_set, val_set):
         # Now with what the head states, such as the units of its values.
         task_of(model).check(dataset)
@@ -249,6 +253,33 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
         drop_remainder=True,
         size_step=recipe.model.largest_stride,
     )
+
+
+def _with_precision(
+    recipe: Recipe, build: Callable[..., Joined], train_set: Any, resumed: Path | None
+) -> Recipe:
+    """Return the recipe with the dtype policy of the run in place of "auto"."""
+    training = recipe.training
+    if training.precision != AUTO:
+        return recipe
+    if resumed is not None and (resumed / RECIPE).is_file():
+        # A second measurement could choose another one.
+        policy = load_yaml(resumed / RECIPE).get("training", {}).get("precision", AUTO)
+        if policy != AUTO:
+            return recipe.replace(training=training.replace(precision=policy))
+
+    def batch() -> tuple[np.ndarray, Any]:
+        alone = recipe.replace(training=training.replace(workers=0))
+        first = next(iter(_loader(alone, train_set, build(dtype="float32").resize).epoch(0)))
+        return first.images, first.targets
+
+    chosen = choose_precision(
+        lambda policy: build(dtype=policy), lambda: make_optimizer(training, 1), batch
+    )
+    LOGGER.info(f"precision: {chosen.policy}, because {chosen.reason}")
+    # The measurement drew weights.
+    seed_everything(training.seed)
+    return recipe.replace(training=training.replace(precision=chosen.policy))
 
 
 def _starts_over(folder: Path) -> bool:

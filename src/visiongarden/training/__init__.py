@@ -6,12 +6,14 @@ from visiongarden.training.building import (
     check_restored_weights,
     lower_rate,
     make_callbacks,
+    make_optimizer,
 )
 from visiongarden.training.checkpoint_interval import CheckpointInterval
 from visiongarden.training.checkpoints import has_checkpoint, newest_checkpoint
 from visiongarden.training.fitting import fit
 from visiongarden.training.interrupt import Stopped
 from visiongarden.training.monitors import check_monitors
+from visiongarden.training.precision import AUTO, choose_precision
 from visiongarden.training.schedules import WarmupCosine
 from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
@@ -20,6 +22,7 @@ from visiongarden.training.state import DataChangedError, Progress, read_state
 from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer, VectorSGD
 
 __all__ = [
+    "AUTO",
     "CheckpointInterval",
     "DataChangedError",
     "Progress",
@@ -35,10 +38,12 @@ __all__ = [
     "check_optimizer",
     "check_restored_weights",
     "check_sizes",
+    "choose_precision",
     "fit",
     "has_checkpoint",
     "lower_rate",
     "make_callbacks",
+    "make_optimizer",
     "newest_checkpoint",
     "read_state",
 ]

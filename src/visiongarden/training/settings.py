@@ -32,7 +32,9 @@ class Training(Value):
         ema_decay: Maximum decay of the exponential moving average (EMA) of the weights; early steps
             use less. None evaluates and saves the raw weights, or the average of an optimizer with
             `use_ema`.
-        precision: Keras dtype policy that the model is built with.
+        precision: Keras dtype policy that the model is built with. "auto" is "mixed_bfloat16" where
+            the hardware computes in bfloat16 and some steps that are measured at the start are
+            faster in it, and "float32" elsewhere; the recipe of the run states the result.
         validate_every: Epochs between two evaluations on the validation split; the last epoch is
             always evaluated.
         workers: Number of processes that load images; 0 loads in a thread of this process.
@@ -67,7 +69,7 @@ class Training(Value):
     optimizer: KerasOptimizer = Field(default_factory=lambda: KerasOptimizer(**completed(DEFAULT)))
     callbacks: tuple[KerasCallback, ...] = ()
     ema_decay: Share | None = 0.9995
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    precision: Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"] = "auto"
     validate_every: PositiveInt = 1
     workers: NonNegativeInt = 0
     seed: NonNegativeInt = 0
