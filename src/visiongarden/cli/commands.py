@@ -23,6 +23,7 @@ from visiongarden.cli.options import (
     InvalidBoxesOrNone,
     ModelFile,
     Overrides,
+    PrecisionOrNone,
     Quiet,
     Reader,
     TaskOrNone,
@@ -126,6 +127,7 @@ def evaluate(
     invalid_boxes: InvalidBoxes = "error",
     channels: Channels = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per step.")] = 16,
+    precision: PrecisionOrNone = None,
     class_names: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +156,7 @@ def evaluate(
         invalid_boxes=invalid_boxes,
         channels=channels,
         batch_size=batch_size,
+        precision=precision,
         class_names=class_names,
     )
     emit(result, as_json)
@@ -171,6 +174,7 @@ def predict(
     iou: Annotated[
         float | None, typer.Option(min=0, max=1, help="IoU threshold of NMS. Defaults to 0.7.")
     ] = None,
+    precision: PrecisionOrNone = None,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -187,7 +191,7 @@ def predict(
     start(imports, verbose=verbose)
     from visiongarden import reporting
 
-    results = reporting.predict_folder(model, images, output, score, iou, LOGGER.warning)
+    results = reporting.predict_folder(model, images, output, score, iou, precision, LOGGER.warning)
     missing = results.total - results.files
     if results.interrupted:
         LOGGER.warning(f"interrupted: {missing} of {results.total} images are missing")

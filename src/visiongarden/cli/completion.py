@@ -64,6 +64,11 @@ def readers(incomplete: str) -> list[str]:
     return [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
+def precisions(incomplete: str) -> list[str]:
+    """Return the dtype policies that models are evaluated in."""
+    return [name for name in _PRECISIONS if name.startswith(incomplete)]
+
+
 def rules(incomplete: str) -> list[str]:
     """Return "auto", "none" and the names of the shipped rules for checkpoints."""
     files = sorted((_PACKAGE / "weights" / "checkpoints").glob("*.yaml"))
@@ -102,6 +107,9 @@ def overrides(ctx: typer.Context, incomplete: str) -> list[str]:
     values = _values().get(field, list)()
     return [f"{field}={value}" for value in values if f"{field}={value}".startswith(incomplete)]
 
+
+_PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+"""`visiongarden.models.precision.POLICIES`, without the import of a backend."""
 
 _FIELDS = (
     "data.path",

@@ -56,6 +56,13 @@ Channels = Annotated[
     ),
 ]
 InvalidBoxes = Annotated[str, _INVALID]
+PrecisionOrNone = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, mixed_bfloat16 or mixed_float16. Defaults to float32.",
+        autocompletion=completion.precisions,
+    ),
+]
 InvalidBoxesOrNone = Annotated[str | None, _INVALID]
 TaskOrNone = Annotated[
     str | None,

@@ -22,6 +22,7 @@ from visiongarden.losses import Loss
 from visiongarden.metrics.several import Metrics
 from visiongarden.models import as_model
 from visiongarden.models.kinds import OfWholeImages, WithClassMap, pixel_values_of
+from visiongarden.models.precision import model_in_precision
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import COCO_NMS, Task, resize_of, task_of
 from visiongarden.types import ClassMap
@@ -41,6 +42,7 @@ def evaluate(
     channels: Any = "auto",
     class_names: str | None = None,
     batch_size: int = 16,
+    precision: str | None = None,
     predictor: Predictor | None = None,
 ) -> EvaluationResult:
     """Evaluate a model with the metrics of its task, in pixels of the original images.
@@ -69,8 +71,11 @@ def evaluate(
         class_names: "model" or "data": match class i of the model with class i of the dataset
             whatever the names are, and show the names of this side.
         batch_size: Number of images per step.
+        precision: Dtype policy of the computation: "float32", "mixed_bfloat16" or "mixed_float16".
+            Defaults to float32 for the path of a model file, whatever the model was trained in, and
+            to that of the model otherwise.
         predictor: Predictor to use; by default one at the model's image size that keeps every
-            detection the protocol counts.
+            detection the protocol counts. Its model is not changed by `precision`.
 
     Returns:
         The metrics of all classes and of each class.
@@ -85,7 +90,7 @@ def evaluate(
         >>> result["AP50"]  # doctest: +SKIP
         0.828
     """
-    network = as_model(model)
+    network = as_model(model) if predictor else model_in_precision(model, precision)
     options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
         data = {"path": data, "channels": channels} | options

@@ -20,6 +20,7 @@ from visiongarden.evaluation.evaluator import filled
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.models import as_model
 from visiongarden.models.kinds import OfWholeImages, pixel_values_of
+from visiongarden.models.precision import model_in_precision
 from visiongarden.tasks import resize_of, task_of
 from visiongarden.types import Result
 
@@ -32,6 +33,7 @@ def predict(
     iou: float | None = None,
     value_range: ValueRange | None = None,
     batch_size: int = 8,
+    precision: str | None = None,
     predictor: Predictor | None = None,
 ) -> Iterator[Any]:
     """Predict on images; results are in pixels of each original image.
@@ -51,8 +53,11 @@ def predict(
         value_range: Range of the values of arrays that are not pixel values as stored, for example
             (0, 1).
         batch_size: Number of images per step; a smaller last batch is padded.
+        precision: Dtype policy of the computation: "float32", "mixed_bfloat16" or "mixed_float16".
+            Defaults to float32 for the path of a model file, whatever the model was trained in, and
+            to that of the model otherwise.
         predictor: Predictor to use; by default one at the model's image size. It contains its own
-            thresholds.
+            thresholds, and its model is not changed by `precision`.
 
     Returns:
         An iterator with one result per image: `Instances` with boxes and scores, a
@@ -67,7 +72,7 @@ def predict(
         >>> for found in vg.predict("best.keras", ["a.jpg", "b.jpg"]):  # doctest: +SKIP
         ...     print(found.classes, np.asarray(found.boxes))
     """
-    opened = as_model(model)
+    opened = as_model(model) if predictor else model_in_precision(model, precision)
     # Not in the generator below, whose body runs only when the first result is requested.
     _check_fraction(score, option("score", score), option("score", 0.5))
     _check_fraction(iou, option("iou", iou), option("iou", 0.5))

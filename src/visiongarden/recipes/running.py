@@ -20,7 +20,7 @@ from visiongarden.data.readers import Reader
 from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
 from visiongarden.evaluation import evaluate, make_validator
-from visiongarden.models import Joined, load
+from visiongarden.models import Joined
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
@@ -188,7 +188,7 @@ def train(
         )
     plot_history(history, folder / "curves.png", selected.names, kind.title)
     best, last = folder / "best.keras", folder / "last.keras"
-    metrics = evaluate(load(best), val_set, metrics=selected.metrics)
+    metrics = evaluate(best, val_set, metrics=selected.metrics)
     return TrainingResult(folder, best, last, metrics, history, recipe)
 
 

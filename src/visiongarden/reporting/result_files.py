@@ -19,8 +19,8 @@ from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.model_pixels import pixels_for
 from visiongarden.errors import UserError, option
 from visiongarden.evaluation.prediction import predictor_of, scored
-from visiongarden.models import load
 from visiongarden.models.kinds import OfWholeImages, pixel_values_of
+from visiongarden.models.precision import model_in_precision
 from visiongarden.storage import atomic_write
 from visiongarden.tasks import PredictionFiles, task_of
 
@@ -116,6 +116,7 @@ def predict_folder(
     output: str | Path = "predictions",
     score: float | None = None,
     iou: float | None = None,
+    precision: str | None = None,
     warn: Callable[[str], None] = _LOG.warning,
 ) -> FileResults:
     """Predict on image files as `predict_files` does, and return a summary.
@@ -126,6 +127,7 @@ def predict_folder(
         output: Folder of the results.
         score: As in `predict_files`.
         iou: As in `visiongarden.evaluation.predict`.
+        precision: As in `visiongarden.evaluation.predict`.
         warn: Function that is called with one line for each image that cannot be read.
 
     Raises:
@@ -137,7 +139,7 @@ def predict_folder(
     # All checks come before the first image, so that nothing is written if one fails.
     _check_unique_names(files)
     _check_output_folder(files, output)
-    loaded = load(model)
+    loaded = model_in_precision(model, precision)
     task = task_of(loaded)
     report = task.prediction_files(loaded.class_map, task.score if score is None else score)
     _check_overwritten(report, files, output)
