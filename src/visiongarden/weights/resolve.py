@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from visiongarden.errors import UserError
@@ -33,6 +34,18 @@ class Target:
     ambiguous: Collection[str] = ()
     backbone: Any = None
     graph: Callable[[], Graph] = lambda: Graph((), ())
+
+    def weights_of(self, layer: str) -> tuple[str, ...]:
+        """Return the paths of a layer's weights by its path, without names of nested models."""
+        return self._by_layer.get(layer, ())
+
+    @cached_property
+    def _by_layer(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for path in self.own:
+            layer = layer_of(path)
+            found[layer] = (*found.get(layer, ()), path)
+        return found
 
 
 @dataclass(frozen=True)
@@ -105,7 +118,7 @@ def _path(stored: Stored, name: str, target: Target) -> tuple[str | None, bool]:
     if stored.position is None:
         return (path if path in own else None), False
     layer, _, leaf = path.rpartition("/")
-    weights = target.nested.get(layer, ())
+    weights = target.nested.get(layer) or target.weights_of(layer)
     if not leaf.isdecimal():
         # The name of the weight is known from the file's config. The file spells the names of the
         # nested layers, which may differ from the path.

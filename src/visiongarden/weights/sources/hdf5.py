@@ -13,12 +13,16 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.weights.sources.bytes import Window, array_at
+from visiongarden.weights.sources.keras_2 import (
+    MAX_ARRAYS,
+    MAX_DEPTH,
+    keras_2_layers,
+    root_of_keras_2,
+)
 
-_MAX_ARRAYS = 200_000
 _UNPACKED, _RATIO = 64 * 2**20, 8
-_MAX_DEPTH = 100
 _FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # gzip, shuffle, Fletcher-32, SZIP, N-bit, scale-offset, LZF
-_NOT_WEIGHTS = frozenset({"optimizer", "seed_generator"})
+NOT_WEIGHTS = frozenset({"optimizer", "seed_generator"})
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,14 @@ def arrays_in(
         UserError: If the data are not a valid HDF5 file written by Keras 3, or the file contains
             links or arrays larger than the file.
     """
-    walk = _Walk(path, data, start, size, named)
+    walk = Walk(path, data, start, size, named)
     try:
         with h5py.File(Window(data, start, size), "r") as file:
-            walk.group(file.id, ())
+            root = root_of_keras_2(file)
+            if root is None:
+                walk.group(file.id, ())
+            else:
+                keras_2_layers(walk, root)
     except Exception as error:  # A damaged file makes h5py raise errors of many types.
         if isinstance(error, UserError):
             raise
@@ -75,7 +83,7 @@ def arrays_in(
     return walk.found
 
 
-class _Walk:
+class Walk:
     """Traversal of an HDF5 file with h5py's low-level API.
 
     Creating h5py's high-level objects takes longer than reading the bytes of the arrays.
@@ -92,14 +100,14 @@ class _Walk:
         """Traverse a group. Keras stores a layer's own arrays in its subgroup "vars"."""
         # Hard links can make a group its own descendant.
         address = h5py.h5o.get_info(group).addr
-        if address in self.seen or len(self.seen) > _MAX_ARRAYS or depth > _MAX_DEPTH:
+        if address in self.seen or len(self.seen) > MAX_ARRAYS or depth > MAX_DEPTH:
             raise UserError(f"{self.path}: the groups of the file do not form a tree")
         self.seen.add(address)
-        members = {name: item for name, item in self.items(group) if name not in _NOT_WEIGHTS}
+        members = {name: item for name, item in self.items(group) if name not in NOT_WEIGHTS}
         for name, item in members.items():
             if not isinstance(item, h5py.h5g.GroupID):
                 raise UserError(
-                    f"{self.path} is not a weights file of Keras 3",
+                    f"{self.path} is not a weights file of Keras",
                     received=f"array {name} outside of a layer",
                     fix="load it with the Keras version that wrote it, and save it as .keras",
                 )
@@ -128,30 +136,34 @@ class _Walk:
         for key, item in inside.items():
             if not isinstance(item, h5py.h5d.DatasetID):
                 raise UserError(f"{self.path}: {key} of {layer} is not an array")
-            shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
-            layout = plan.get_layout()
-            size = math.prod(shape) * dtype.itemsize
-            # For filters other than these, HDF5 searches for a shared library and loads it.
-            filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
-            unchunked = layout != h5py.h5d.CHUNKED
-            if (
-                layout == h5py.h5d.VIRTUAL
-                or plan.get_external_count()
-                or (unchunked and size > self.size)
-                or not filters <= _FILTERS
-            ):
-                raise UserError(
-                    f"{self.path}: array {key} of {layer} has an unsupported storage format",
-                    rule="data in the file itself, without filter plugins",
-                    received=f"shape {shape}",
-                )
-            if dtype.kind not in "fiubV" or dtype.names or dtype.hasobject:
-                raise UserError(f"{self.path}: array {key} of {layer} is not numeric")
-            dtype_name = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
-            offset = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
-            read = self.reader(item, offset, size, dtype_name)
-            name = dtype_name if dtype_name == "bfloat16" else dtype.name
-            self.found.append(Array(layer, key, len(inside), shape, name, read))
+            self.array(item, key, layer, len(inside))
+
+    def array(self, item: Any, key: str, layer: str, siblings: int) -> None:
+        """Collect one array, after validating its type and size."""
+        shape, dtype, plan = item.shape, item.dtype, item.get_create_plist()
+        layout = plan.get_layout()
+        size = math.prod(shape) * dtype.itemsize
+        # For filters other than these, HDF5 searches for a shared library and loads it.
+        filters = {plan.get_filter(i)[0] for i in range(plan.get_nfilters())}
+        unchunked = layout != h5py.h5d.CHUNKED
+        if (
+            layout == h5py.h5d.VIRTUAL
+            or plan.get_external_count()
+            or (unchunked and size > self.size)
+            or not filters <= _FILTERS
+        ):
+            raise UserError(
+                f"{self.path}: array {key} of {layer} has an unsupported storage format",
+                rule="data in the file itself, without filter plugins",
+                received=f"shape {shape}",
+            )
+        if dtype.kind not in "fiubV" or dtype.names or dtype.hasobject:
+            raise UserError(f"{self.path}: array {key} of {layer} is not numeric")
+        dtype_name = "bfloat16" if dtype.kind == "V" or _is_bfloat16(item) else dtype.str
+        offset = item.get_offset() if layout == h5py.h5d.CONTIGUOUS else None
+        read = self.reader(item, offset, size, dtype_name)
+        name = dtype_name if dtype_name == "bfloat16" else dtype.name
+        self.found.append(Array(layer, key, siblings, shape, name, read))
 
     def reader(self, item: Any, offset: int | None, size: int, dtype: str) -> Callable[[], Any]:
         """Return a function that reads an array: as a view of the file if it is contiguous."""

@@ -23,7 +23,9 @@ _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
 
 @contextmanager
 def open_weights_h5(path: Path, layout: str) -> Iterator[Source]:
-    """Open a `.weights.h5` file, which names the layers and numbers their weights.
+    """Open a `.weights.h5` file, which names the layers and numbers their weights, or a `.h5` file.
+
+    Those of Keras 2, weights or whole models, name the weights as well.
 
     Args:
         path: Path of the file.
