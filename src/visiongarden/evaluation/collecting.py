@@ -55,7 +55,8 @@ class Collector:
             size: (height, width) of the images of the batch.
         """
         count = len(next(iter(outputs.values())))
-        rows = [{name: outputs[name][row] for name in self._task.outputs} for row in range(count)]
+        needed = self._task.needed_outputs(tuple(outputs))
+        rows = [{name: outputs[name][row] for name in needed} for row in range(count)]
         results = [self._postprocess(**row) for row in rows]
         pairs = (
             self._of_batch(results, targets, (int(size[0]), int(size[1])))

@@ -21,7 +21,7 @@ def decoding_of(model: Any) -> Callable[[Any, ImageSize], dict[str, Tensor]]:
         return model.decode() if model.heads else _as_scores
     head = model.parts.head
     decoding, declared = head.chosen_decoding(), outputs_of(model)
-    needed = task_of(model).outputs
+    needed = task_of(model).needed_outputs(declared)
     missing = [name for name in needed if name not in declared]
     if missing:
         raise UserError(

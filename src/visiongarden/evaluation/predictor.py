@@ -9,6 +9,7 @@ from keras import ops
 
 from visiongarden.data.model_pixels import check_pixels
 from visiongarden.errors import NotFiniteError, UserError
+from visiongarden.evaluation.decoding import outputs_of
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.models.kinds import preprocessing_of
 from visiongarden.tasks import task_of
@@ -26,8 +27,8 @@ class Predictor:
         model: A `Detector`, `Classifier` or `Segmenter`.
         image_size: (height, width) of the batches; by default that of the model.
         postprocess: Function of one image's decoded arrays that returns the result; it is called
-            with the task's `outputs` as keyword arguments. By default that of the model's task (for
-            detection `Nms`).
+            with the arrays of `Task.needed_outputs` as keyword arguments. By default that of the
+            model's task (for detection `Nms`).
 
     Raises:
         UserError: Neither the model nor the caller specifies an image size.
@@ -38,7 +39,7 @@ class Predictor:
     ) -> None:
         self.model = model
         task = task_of(model)
-        self._outputs = task.outputs
+        self._outputs = task.needed_outputs(outputs_of(model))
         self.postprocess = postprocess or task.postprocess(model, task.score)
         self.image_size = image_size or model.image_size
         if self.image_size is None:

@@ -118,10 +118,11 @@ class ExportedModel:
 
     @cached_property
     def num_classes(self) -> int:
-        """Number of classes or values, the last axis of the last output."""
+        """Number of classes or values, the last axis of the scores or of the last output."""
         shape = (1, *self.image_size, self.signature.channels)
         found = self(np.zeros(shape, self.preprocessing.dtype))
-        return int(found[self.signature.outputs[-1]].shape[-1])
+        outputs = self.signature.outputs
+        return int(found["scores" if "scores" in outputs else outputs[-1]].shape[-1])
 
     def __repr__(self) -> str:
         height, width = self.image_size

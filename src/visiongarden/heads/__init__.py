@@ -6,6 +6,7 @@ from visiongarden.heads.classification import Classification
 from visiongarden.heads.combined import CombinedHeads
 from visiongarden.heads.decoupled import Decoupled
 from visiongarden.heads.dual_assignment import DualAssignment
+from visiongarden.heads.mask_rcnn import MaskRCNN
 from visiongarden.heads.multi_label import MultiLabel
 from visiongarden.heads.prototype_masks import (
     AnchorBasedMasks,
@@ -28,6 +29,7 @@ __all__ = [
     "Decoupled",
     "DecoupledMasks",
     "DualAssignment",
+    "MaskRCNN",
     "MultiLabel",
     "PrototypeMasks",
     "Regression",

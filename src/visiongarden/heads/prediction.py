@@ -221,7 +221,7 @@ class LightBranch(Composite):
 
 @register
 class SplitAnchors(keras.layers.Layer):
-    """Reshape (batch, height, width, anchors * n) to (batch, height, width, anchors, n).
+    """Reshape (batch, ..., anchors * n) to (batch, ..., anchors, n).
 
     Args:
         anchors: number of anchors per cell.
@@ -235,8 +235,8 @@ class SplitAnchors(keras.layers.Layer):
     def call(self, x: Tensor) -> Tensor:
         """Split the channels, anchor by anchor, in Darknet's order."""
         shape = ops.shape(x)
-        return ops.reshape(x, (*shape[:3], self.anchors, x.shape[-1] // self.anchors))
+        return ops.reshape(x, (*shape[:-1], self.anchors, x.shape[-1] // self.anchors))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """Return the output shape; unknown dimensions remain unknown."""
-        return (*input_shape[:3], self.anchors, input_shape[3] // self.anchors)
+        return (*input_shape[:-1], self.anchors, input_shape[-1] // self.anchors)

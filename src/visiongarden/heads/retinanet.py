@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import keras
-import numpy as np
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import model_validator
 
 from visiongarden.assigners import Assigner, MaxIoU
 from visiongarden.errors import ConfigError, ContractError
 from visiongarden.heads.prediction import SplitAnchors, class_bias
+from visiongarden.heads.scaled_anchors import ScaledAnchors
 from visiongarden.layers import Composite, Convolution
 from visiongarden.losses import Loss, RetinaNetLoss
-from visiongarden.ops import AnchorGrid
-from visiongarden.parts import Head
 from visiongarden.parts.fields import Channels, Classes, Prior, Repeats
 from visiongarden.postprocess import AnchorDeltaDecoding, Decoding
 from visiongarden.registry import register
 from visiongarden.types import (
     FeatureMaps,
     FeatureSpec,
-    ImageSize,
     RawPredictions,
     Tensor,
-    stride_of,
 )
 
 _GROUPS, _CHANNELS = 32, 8
 """Groups of the group normalization (Wu & He 2018, arXiv 1803.08494), and channels of a group if
 there are fewer than 256: a group of one channel is constant on a map of one cell."""
-
-Sizes = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=64)]
 
 
 @register
@@ -79,7 +72,7 @@ class PredictionTower(Composite):
 
 
 @register
-class RetinaNetHead(Head):
+class RetinaNetHead(ScaledAnchors):
     """Head of RetinaNet: a class tower and a box tower, each shared by all levels.
 
     The anchors of a level are `anchor_size` strides times each of the `anchor_scales`, in each of
@@ -117,14 +110,6 @@ class RetinaNetHead(Head):
     filters: Channels = 256
     repeats: Repeats = 4
     norm: Literal["none", "group"] = "none"
-    anchor_size: PositiveFloat = 4.0
-    anchor_scales: Sizes = (1.0, 2 ** (1 / 3), 2 ** (2 / 3))
-    anchor_ratios: Sizes = (0.5, 1.0, 2.0)
-    anchor_offset: Annotated[float, Field(ge=0, le=1)] = 0.5
-    anchor_rounding: bool = False
-    delta_weights: tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat] = (
-        *(1.0, 1.0, 1.0, 1.0),
-    )
     prior: Prior = 0.01
     loss: Loss = RetinaNetLoss()
     assigner: Assigner = MaxIoU()
@@ -160,31 +145,6 @@ class RetinaNetHead(Head):
                 fix=f"decoder=vg.decoders.FPN(channels={max(channels)}, levels={tuple(offered)!r})",
             )
 
-    def anchor_shapes(self, level: str) -> np.ndarray:
-        """Return (width, height) of each anchor of a level in pixels, float32 (anchors, 2).
-
-        The scales of the first ratio come first.
-
-        Args:
-            level: name of the level.
-        """
-        sides = self.anchor_size * stride_of(level) * np.array(self.anchor_scales)
-        if self.anchor_rounding:
-            sides = np.floor(sides)
-        ratios = np.sqrt(np.array(self.anchor_ratios))[:, None]
-        shapes = np.stack([sides / ratios, sides * ratios], axis=-1).reshape(-1, 2)
-        return (2 * np.round(shapes / 2) if self.anchor_rounding else shapes).astype(np.float32)
-
-    def grid(self, levels: Iterable[str], image_size: ImageSize) -> AnchorGrid:
-        """Return the anchors of all levels in an image of (height, width) pixels."""
-        shapes = {level: self.anchor_shapes(level).tolist() for level in levels}
-        return AnchorGrid(shapes, image_size)
-
-    def anchor_centers(self, grid: AnchorGrid) -> np.ndarray:
-        """Return x and y of the centers of a grid's anchors in pixels, float32 (n, 2)."""
-        centers = (grid.cells + self.anchor_offset) * grid.strides[:, None]
-        return centers.astype(np.float32)
-
     def wire(self, features: FeatureMaps) -> RawPredictions:
         """Build the predictions of each level.
 
@@ -192,7 +152,7 @@ class RetinaNetHead(Head):
             level -> {"boxes": (B, H, W, A, 4), "classes": (B, H, W, A, num_classes)} with A
             anchors.
         """
-        count = len(self.anchor_scales) * len(self.anchor_ratios)
+        count = self.anchors_per_cell
         bias = class_bias(self.prior, self.num_classes, next(iter(features)))
         # Created once, so that all levels share the weights.
         classes = self._tower(count * self.num_classes, bias, "class_tower")

@@ -9,6 +9,7 @@ from visiongarden.layers.depthwise_norm_act import DepthwiseNormAct
 from visiongarden.layers.fold import folding, is_folding
 from visiongarden.layers.preprocess import Preprocess
 from visiongarden.layers.resampling import MaxPooling, Upsampling
+from visiongarden.layers.roi_align import RoIAlign
 from visiongarden.layers.separable_norm_act import SeparableNormAct
 from visiongarden.layers.squeeze_excite import SqueezeExcite
 from visiongarden.layers.stochastic_depth import StochasticDepth
@@ -22,6 +23,7 @@ __all__ = [
     "DepthwiseNormAct",
     "MaxPooling",
     "Preprocess",
+    "RoIAlign",
     "SeparableNormAct",
     "SqueezeExcite",
     "StochasticDepth",

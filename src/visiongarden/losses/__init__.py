@@ -20,6 +20,7 @@ from visiongarden.losses.focal_loss import Focal, focal
 from visiongarden.losses.hard_examples import hardest
 from visiongarden.losses.loss import Loss, quotients
 from visiongarden.losses.lovasz_loss import Lovasz, lovasz
+from visiongarden.losses.mask_rcnn import MaskRCNNLoss
 from visiongarden.losses.multi_label import MultiLabelLoss
 from visiongarden.losses.prototype_masks import PrototypeMaskLoss
 from visiongarden.losses.quality_focal_loss import QualityFocal, quality_focal
@@ -51,6 +52,7 @@ __all__ = [
     "IoU",
     "Loss",
     "Lovasz",
+    "MaskRCNNLoss",
     "MultiLabelLoss",
     "PrototypeMaskLoss",
     "QualityFocal",

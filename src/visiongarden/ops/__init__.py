@@ -20,19 +20,33 @@ from visiongarden.ops.deltas import boxes_to_deltas, deltas_to_boxes
 from visiongarden.ops.encoding import one_hot
 from visiongarden.ops.overlap import ciou, diou, giou, iou, pairwise_iou, siou
 from visiongarden.ops.powers import power
+from visiongarden.ops.region_features import crop_masks, roi_align, roi_levels
+from visiongarden.ops.regions import (
+    MatchedRegions,
+    RegionNames,
+    centers_of,
+    match_regions,
+    refine_regions,
+    region_names,
+)
 from visiongarden.ops.rows import rows_of
+from visiongarden.ops.suppression import nms_keeps
 
 __all__ = [
     "AnchorGrid",
     "Anchors",
     "Cells",
+    "MatchedRegions",
+    "RegionNames",
     "ScaleXY",
     "SizeEncoding",
     "area",
     "boxes_to_deltas",
     "cells_of",
+    "centers_of",
     "ciou",
     "clip",
+    "crop_masks",
     "cxcywh_to_xyxy",
     "deltas_to_boxes",
     "diou",
@@ -40,11 +54,17 @@ __all__ = [
     "flat",
     "giou",
     "iou",
+    "match_regions",
+    "nms_keeps",
     "offsets_to_boxes",
     "one_hot",
     "pairwise_iou",
     "points_to_boxes",
     "power",
+    "refine_regions",
+    "region_names",
+    "roi_align",
+    "roi_levels",
     "rows_of",
     "single",
     "siou",

@@ -88,6 +88,19 @@ class WithTargets(keras.Model):  # noqa: VG101  a base class
         return keras.Operation.compute_output_spec(self, inputs, training=training)
 
 
+def with_features(
+    features: Mapping[str, Any], targets: Mapping[str, Any], names: tuple[str, ...]
+) -> dict[str, Any]:
+    """Return what the model of a head alone takes: feature maps, and the targets among its inputs.
+
+    Args:
+        features: level -> feature map.
+        targets: targets of the loss, by name.
+        names: names of the targets that the head takes.
+    """
+    return {**features, **{f"{PREFIX}{name}": targets[name] for name in names}}
+
+
 def with_targets(images: Any, targets: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """Return what a model takes in a training step: images, and targets if its head takes them.
 

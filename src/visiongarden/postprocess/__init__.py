@@ -8,8 +8,15 @@ from visiongarden.postprocess.boxes import (
 )
 from visiongarden.postprocess.combined import CombinedDecoding
 from visiongarden.postprocess.decoding import Decoding
+from visiongarden.postprocess.mask_formats import (
+    MaskFormat,
+    PrototypeMaskFormat,
+    RegionMaskFormat,
+    mask_format,
+)
 from visiongarden.postprocess.nms import Nms, Suppression, to_original
 from visiongarden.postprocess.prototype_masks import PrototypeMaskDecoding, masks_of
+from visiongarden.postprocess.region_masks import RegionMaskDecoding, pasted_masks
 from visiongarden.postprocess.scores import (
     Rank,
     SigmoidDecoding,
@@ -25,17 +32,23 @@ __all__ = [
     "AnchorFreeDecoding",
     "CombinedDecoding",
     "Decoding",
+    "MaskFormat",
     "Nms",
     "PointDecoding",
     "PrototypeMaskDecoding",
+    "PrototypeMaskFormat",
     "Rank",
+    "RegionMaskDecoding",
+    "RegionMaskFormat",
     "SigmoidDecoding",
     "SoftmaxDecoding",
     "Suppression",
     "TopK",
     "ValueDecoding",
     "best_of_each",
+    "mask_format",
     "masks_of",
+    "pasted_masks",
     "suppression",
     "to_original",
 ]

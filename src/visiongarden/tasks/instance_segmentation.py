@@ -14,10 +14,16 @@ from visiongarden.decoders import PathAggregation
 from visiongarden.errors import UserError
 from visiongarden.heads import AnchorFreeMasks
 from visiongarden.metrics import CocoMeanAveragePrecision, Metric
-from visiongarden.postprocess import Suppression, masks_of
+from visiongarden.postprocess import (
+    MaskFormat,
+    PrototypeMaskFormat,
+    Suppression,
+    mask_format,
+)
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, Instances, Masks, Sample
 from visiongarden.samples.mask_field import STRIDE
+from visiongarden.tasks.box_parity import in_order_of
 from visiongarden.tasks.detection import DetectionTask, with_upright_boxes
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity, max_difference
@@ -43,9 +49,16 @@ class InstanceSegmentationTask(DetectionTask):
 
     name = "instance_segmentation"
     needs = ("boxes", "masks")
-    outputs = ("boxes", "coefficients", "prototypes", "scores")
     monitor = "mask_AP"
     shown = ("mask_AP", "mask_AP50", "AP")
+
+    def needed_outputs(self, declared: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return "boxes" and "scores", and the arrays of the masks in the decoding's format.
+
+        Without a known format, these are those of prototypes.
+        """
+        found = mask_format(declared) or PrototypeMaskFormat()
+        return ("boxes", *found.outputs, "scores")
 
     def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
         """Suit no dataset unless the task is named: detectors learn from such data as well."""
@@ -101,13 +114,11 @@ class InstanceSegmentationTask(DetectionTask):
         """Return suppression, followed by the masks of the detections that remain."""
         suppress: Suppression = super().postprocess(model, score, iou)
 
-        def run(
-            boxes: np.ndarray, coefficients: np.ndarray, prototypes: np.ndarray, scores: np.ndarray
-        ) -> Instances:
-            rows, boxes, scores, classes = suppress.selected(boxes, scores)
-            size = _pixels(prototypes)
-            masks = masks_of(boxes, coefficients[rows], prototypes, size)
-            return Instances(size, Boxes(boxes), classes, scores=scores, masks=masks)
+        def run(**arrays: np.ndarray) -> Instances:
+            found = suppress.selected(arrays["boxes"], arrays["scores"])
+            rows, boxes, scores, classes = found
+            masks = _format_of(arrays).masks(boxes, rows, arrays)
+            return Instances(masks.size, Boxes(boxes), classes, scores=scores, masks=masks)
 
         return run
 
@@ -115,7 +126,7 @@ class InstanceSegmentationTask(DetectionTask):
         """Compare the detections as `DetectionTask` does, and the masks of the best boxes."""
         found = super().difference(expected, actual, **suppression)
         best = np.argsort(-expected["scores"].max(axis=-1), axis=-1, kind="stable")[:, :_COMPARED]
-        one, other = (_probabilities(each, best) for each in (expected, actual))
+        one, other = (_format_of(each).probabilities(best, each) for each in (expected, actual))
         return replace(found, masks=max_difference(one, other))
 
     def example_targets(
@@ -149,54 +160,36 @@ class InstanceSegmentationTask(DetectionTask):
         if not (found.learned and found.correct):
             return found
         row = int(decoded["scores"][image].max(axis=-1).argmax())
-        prototypes = decoded["prototypes"][image]
         wanted = targets["masks"][image, 0].astype(bool).repeat(STRIDE, 0).repeat(STRIDE, 1)
-        boxes, coefficients = (
-            decoded[name][image, row][None] for name in ("boxes", "coefficients")
-        )
-        got = masks_of(boxes, coefficients, prototypes, _pixels(prototypes)).bitmaps()[0]
+        arrays = {name: array[image] for name, array in decoded.items()}
+        masks = _format_of(arrays).masks(arrays["boxes"][row][None], np.array([row]), arrays)
+        got = masks.warp(np.eye(3), (wanted.shape[0], wanted.shape[1])).bitmaps()[0]
         overlap = (wanted & got).sum() / max((wanted | got).sum(), 1)
         return Match(
             learned=True,
             correct=bool(overlap >= _MIN_OVERLAP),
             expected=f"a mask of {wanted.sum()} pixels",
             got=f"a mask of {got.sum()} pixels (IoU {overlap:.2f})",
-            advice="one formula of coefficients and prototypes in loss and decoding, for cells of "
-            f"{STRIDE} × {STRIDE} pixels, of which the first begins at pixel 0",
+            advice=f"one formula of masks in loss and decoding, for cells of {STRIDE} × {STRIDE} "
+            "pixels, of which the first begins at pixel 0",
         )
 
     def invalid_outputs(
         self, head: Any, decoded: Mapping[str, np.ndarray], size: ImageSize
     ) -> tuple[str, str] | None:
-        """Check scores and boxes, and the shapes of coefficients and prototypes."""
+        """Check scores and boxes, and the arrays of the masks."""
         if wrong := super().invalid_outputs(head, decoded, size):
             return wrong
-        coefficients, prototypes = decoded["coefficients"], decoded["prototypes"]
-        cells = tuple(-(-side // STRIDE) for side in size)
-        if prototypes.ndim != 4 or prototypes.shape[1:3] != cells:
-            return (
-                f"the decoding returns prototypes {prototypes.shape} of an image of {size[0]} × "
-                f"{size[1]} pixels",
-                f"return (batch, {cells[0]}, {cells[1]}, prototypes): one cell for {STRIDE} × "
-                f"{STRIDE} pixels",
-            )
-        expected = (*decoded["boxes"].shape[:2], prototypes.shape[3])
-        if coefficients.shape != expected:
-            return (
-                f"the decoding returns coefficients {coefficients.shape}",
-                f"return {expected}: one of each prototype for each box",
-            )
-        return None
+        return _format_of(decoded).invalid(decoded, size)
 
 
-def _pixels(prototypes: np.ndarray) -> ImageSize:
-    """Return (height, width) in pixels of the image that prototypes (H, W, n) belong to."""
-    return STRIDE * prototypes.shape[0], STRIDE * prototypes.shape[1]
-
-
-def _probabilities(decoded: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-    """Return the masks of some predictions of each image, (batch, k, H, W), from 0 to 1."""
-    coefficients = np.take_along_axis(decoded["coefficients"], rows[..., None], axis=1)
-    logits = np.einsum("bkp,bhwp->bkhw", coefficients, decoded["prototypes"])
-    # The tangent form does not overflow.
-    return np.asarray((1 + np.tanh(logits / 2)) / 2)
+def _format_of(arrays: Arrays) -> MaskFormat:
+    found = mask_format(arrays)
+    if found is None:
+        raise UserError(
+            "the decoded arrays have no masks",
+            rule="those of a MaskFormat, such as coefficients and prototypes, or masks",
+            received=", ".join(arrays),
+            fix="decoding=vg.postprocess.PrototypeMaskDecoding(detection=…)",
+        )
+    return found

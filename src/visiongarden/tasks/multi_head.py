@@ -120,6 +120,14 @@ class MultiHeadTask(Task):
         pairs = self.tasks.items()
         return tuple(f"{name}/{output}" for name, task in pairs for output in task.outputs)
 
+    def needed_outputs(self, declared: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the arrays that the heads need, `head/output`."""
+        return tuple(
+            f"{name}/{output}"
+            for name, task in self.tasks.items()
+            for output in task.needed_outputs(tuple(own_targets(dict.fromkeys(declared), name)))
+        )
+
     @property
     def monitor(self) -> str:  # type: ignore[override]
         """Metric of the first head that selects its best model."""

@@ -368,10 +368,18 @@ class Task(Typed):
             fix="def ground_truth_of(self, targets, row, size, index): ...",
         )
 
+    def needed_outputs(self, declared: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the arrays that `postprocess` takes; the scores are the last.
+
+        Args:
+            declared: Names of the arrays of a decoding, of which a task may take some more.
+        """
+        return self.outputs
+
     def postprocess(self, model: Any, score: float | None = None, iou: float | None = None) -> Any:
         """Return a function from one image's decoded arrays to a result in model-input pixels.
 
-        It is called with the task's `outputs` as keyword arguments.
+        It is called with the arrays of `needed_outputs` as keyword arguments.
 
         Args:
             model: Model whose head decoded the arrays.

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from visiongarden.errors import UserError
+from visiongarden.parts.target_inputs import PREFIX, WithTargets
 from visiongarden.types import FeatureSpec
 
 BATCH = 3
@@ -169,7 +170,13 @@ def is_float(leaf: Any) -> bool:
 
 
 def inputs_of(model: Any) -> Any:
-    """Return the symbolic inputs of a functional model, nested as the model takes them."""
+    """Return the symbolic inputs of a functional model, nested as the model takes them.
+
+    Targets, which are optional, are left out.
+    """
     if isinstance(model, keras.Sequential):  # has no `input` before its first call
         return model.inputs[0]
-    return model.input
+    found = model.input
+    if isinstance(model, WithTargets) and isinstance(found, Mapping):
+        return {name: x for name, x in found.items() if not name.startswith(PREFIX)}
+    return found

@@ -52,6 +52,7 @@ class Subject:
             are then built from `get_config()`.
         arguments: Positional arguments of `call` as NumPy arrays, nested as `call` takes them.
         compiled_loss: Compiled loss and gradients of a head, shared by two checks.
+        raw_in_training: Outputs of a head that takes targets, for those of its task.
 
     Raises:
         UserError: If `source` is not a layer, part or model, if an instance is combined with
@@ -80,6 +81,7 @@ class Subject:
         else:
             self.config = remembered(self.instance)
         self.compiled_loss: Any = None
+        self.raw_in_training: Any = None
         self.arguments = self._positional(self._guessed() if inputs is None else inputs)
         if inputs is not None:
             self._reject_wrong_rank()

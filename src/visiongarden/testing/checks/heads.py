@@ -132,7 +132,7 @@ def _fitted(
     subject: Subject, head: Head, validate: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
-    raw = subject.call(subject.second_instance[0])
+    raw = losses.raw_of(subject, targets, subject.second_instance[0])
     run = losses.compiled(subject, validate, targets)
     arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
     first, _ = run(arrays)
@@ -193,11 +193,12 @@ def _wrong_names(head: Head, found: Any) -> tuple[str, str] | None:
             f"outputs: ClassVar[tuple[str, ...]] = {tuple(sorted(found))}",
         )
     task = task_of_head(head)
-    missing = [] if task is None else [name for name in task.outputs if name not in found]
+    needed = () if task is None else task.needed_outputs(declared)
+    missing = [name for name in needed if name not in found]
     if missing:
         return (
             f"the decoding does not return {', '.join(missing)}",
-            f"the task {head.task} needs the outputs {', '.join(task.outputs if task else ())}",
+            f"the task {head.task} needs the outputs {', '.join(needed)}",
         )
     return None
 

@@ -35,7 +35,7 @@ class LossSubject(ValueSubject):
             self,
             "loss",
             lambda head, targets: self.value(
-                head.inference, losses.tensors(targets), losses.context_of(head)
+                losses.raw_of(head, targets), losses.tensors(targets), losses.context_of(head)
             ),
         )
 

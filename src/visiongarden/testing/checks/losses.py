@@ -12,6 +12,7 @@ from keras import ops
 from visiongarden.backends.gradients import Compiled, value_and_gradients
 from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
+from visiongarden.parts.target_inputs import with_features
 from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed
@@ -32,6 +33,31 @@ def tensors(targets: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {name: ops.convert_to_tensor(value) for name, value in targets.items()}
 
 
+def raw_of(subject: Subject, targets: Mapping[str, np.ndarray], layer: Any = None) -> Any:
+    """Return the raw predictions that a loss receives in training.
+
+    A head that takes targets samples regions with an object by them.
+
+    Args:
+        subject: Head under test.
+        targets: Targets of the head's task.
+        layer: Model of the head; None: that with random weights, whose outputs are kept.
+    """
+    names = cast(Head, subject.part).target_inputs
+    if layer is None and not names:
+        return subject.inference
+    if layer is None and subject.raw_in_training is not None:
+        return subject.raw_in_training
+    model = subject.main if layer is None else layer
+    if not names:
+        return subject.call(model)
+    (features,) = subject.tensors()
+    raw = model(with_features(features, tensors(targets), names), training=True)
+    if layer is None:
+        subject.raw_in_training = raw
+    return raw
+
+
 def check_loss(subject: Subject, loss: Loss, targets: dict[str, np.ndarray]) -> Finding:
     """Check the loss of a head with its raw predictions.
 
@@ -46,7 +72,7 @@ def check_loss(subject: Subject, loss: Loss, targets: dict[str, np.ndarray]) -> 
     """
     context = context_of(subject)
     try:
-        terms = loss(subject.inference, tensors(targets), context)
+        terms = loss(raw_of(subject, targets), tensors(targets), context)
     except Exception as error:
         advice = "it is called as loss(raw, targets, context), with the targets "
         advice += f"{', '.join(targets)}, and returns {{term: Term(total, count)}}"
@@ -67,7 +93,8 @@ def not_finite(
     nothing = empty(cast(Head, subject.part), targets)
     if nothing is None:
         return None
-    values = quotients(loss(subject.inference, tensors(nothing), context_of(subject)))
+    raw = raw_of(subject, targets)
+    values = quotients(loss(raw, tensors(nothing), context_of(subject)))
     if all(np.isfinite(a).all() for a in numpy_leaves(values)):
         return None
     return (
@@ -91,7 +118,7 @@ def not_padded(
             value = np.concatenate([value, more], axis=1)
         padded[name] = value
     padded["classes"][:, -_PADDING:] = -1
-    again = loss(subject.inference, tensors(padded), context_of(subject))
+    again = loss(raw_of(subject, targets), tensors(padded), context_of(subject))
     for name, term in terms.items():
         before, after = (np.array(numpy_leaves(list(t))) for t in (term, again[name]))
         if not np.allclose(before, after, rtol=1e-3, atol=1e-5):
@@ -113,9 +140,9 @@ def not_a_sum(
     batch = len(leaves(subject.arguments)[0])
     if any(len(value) != batch for value in targets.values()):
         return None
-    sums = dict.fromkeys(terms, np.zeros(2))
+    sums, whole_raw = dict.fromkeys(terms, np.zeros(2)), raw_of(subject, targets)
     for image in range(batch):
-        raw = keras.tree.map_structure(lambda x, at=image: x[at : at + 1], subject.inference)
+        raw = keras.tree.map_structure(lambda x, at=image: x[at : at + 1], whole_raw)
         own = {name: value[image : image + 1] for name, value in targets.items()}
         for name, term in loss(raw, tensors(own), context_of(subject)).items():
             sums[name] = sums[name] + np.array(numpy_leaves(list(term)))
@@ -169,7 +196,7 @@ def gradient_of_each(
     subject: Subject, validate: Any, targets: dict[str, np.ndarray], terms: list[str]
 ) -> Finding:
     """Check that each raw prediction has a finite gradient that is nonzero somewhere."""
-    raw = subject.inference
+    raw = raw_of(subject, targets)
     names = _names(raw)
     run = compiled(subject, validate, targets)
     start = numpy_leaves(raw)
@@ -179,9 +206,10 @@ def gradient_of_each(
     # predictions.
     rng = np.random.default_rng(0)
     for spread in (0.0, 0.5, 2.0):
-        arrays = [a + spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
-        _, found = run([array for array in arrays if array.dtype.kind == "f"])
-        floats = [name for name, a in zip(names, arrays, strict=True) if a.dtype.kind == "f"]
+        noise = [spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
+        pairs = zip(start, noise, strict=True)
+        _, found = run([a + more for a, more in pairs if a.dtype.kind == "f"])
+        floats = [name for name, a in zip(names, start, strict=True) if a.dtype.kind == "f"]
         for name, gradient in zip(floats, found, strict=True):
             if gradient is None:
                 continue
@@ -218,7 +246,7 @@ def compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) ->
     """Return the loss of raw predictions with its gradients, compiled once for both checks."""
     if subject.compiled_loss is not None:
         return cast(Compiled, subject.compiled_loss)
-    raw = subject.inference
+    raw = raw_of(subject, targets)
     # Integer outputs cannot be differentiated and stay constant.
     flat = leaves(raw)
     positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]

@@ -63,7 +63,7 @@ class TaskSubject(ValueSubject):
         """Decoded predictions of the head by name, batch first."""
         part: Any = self.head.part
         found = part.chosen_decoding()(self.head.inference, losses.context_of(self.head))
-        names = [name for name in self.cls.outputs if name in found]
+        names = [name for name in self.task.needed_outputs(tuple(found)) if name in found]
         return dict(zip(names, numpy_leaves([found[name] for name in names]), strict=True))
 
     @cached_property
