@@ -82,6 +82,29 @@ def test_every_pair_fits(backbone, decoder):
             assert {"boxes", "classes"} <= set(tensors)
 
 
+# The finest and the coarsest levels of each part, and levels of different channels.
+TWO_STAGES = [("CSPDarknet", decoder) for decoder in PYRAMIDS] + [
+    (backbone, "PassOn") for backbone in dict(PAIRS) if backbone != "CSPDarknet"
+]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "decoder"),
+    [
+        pytest.param(*pair, marks=[] if number < 4 else pytest.mark.slow)
+        for number, pair in enumerate(TWO_STAGES)
+    ],
+)
+def test_two_stages_fit_every_part(backbone, decoder):
+    head = heads.MaskRCNN(num_classes=3, filters=8, box_units=8, proposals=20, detections=5)
+    taker = small(DECODERS[decoder], levels=LEVELS)
+    found = connect(small(BACKBONES[backbone], levels=LEVELS), taker, head, SIZE)
+    raw = head.shapes(found.decoded, SIZE)
+    assert tuple(raw) == LEVELS
+    assert raw["p4"]["boxes"] == (None, 4, 6, 3, 4)
+    assert raw["p3"]["masks"] == (None, 5, 28, 28, 3)
+
+
 TINY_ANCHORS = {"p4": ((10, 14), (23, 27)), "p5": ((81, 82),)}
 SAMPLE = {
     "yolov3-tiny": (

@@ -250,7 +250,9 @@ class MaskRCNN(ScaledAnchors):
     ) -> dict[str, Tensor]:
         """Build the predictions of regions."""
         levels = self._sampled_levels(features)
-        maps, found, scores = [features[level] for level in levels], {}, []
+        maps = [features[level] for level in levels]
+        found: dict[str, Tensor] = {}
+        scores = []
         for stage in range(len(self.cascade)):
             names = region_names(stage)
             if stage:

@@ -33,6 +33,16 @@ _RANDOM = 2**24
 """Upper bound of random numbers; float32 represents all integers below it."""
 
 
+def _rounded(scores: Tensor) -> Tensor:
+    """Return scores by which boxes are ordered, as multiples of 2⁻¹⁶ without gradient.
+
+    An exported file rounds differently than its model. Boxes with nearly equal scores, of which
+    there are many in a model with little training, are then in the same order in both: that of
+    their rows.
+    """
+    return ops.stop_gradient(ops.round(ops.cast(scores, "float32") * 2**16) / 2**16)
+
+
 class _OfBoxes(keras.layers.Layer):
     """Base class of layers that compute with coordinates, in float32 whatever the policy."""
 
@@ -65,7 +75,7 @@ class ProposeRegions(_OfBoxes):
 
     def __init__(
         self,
-        anchors: Mapping[str, Sequence[Sequence[float]]],
+        anchors: Mapping[str, Sequence[tuple[float, float]]],
         image_size: ImageSize,
         offset: float = 0.5,
         delta_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
@@ -76,7 +86,9 @@ class ProposeRegions(_OfBoxes):
     ) -> None:
         super().__init__(**kwargs)
         height, width = image_size
-        self.anchors = {level: [list(shape) for shape in anchors[level]] for level in anchors}
+        self.anchors = {
+            level: [(float(w), float(h)) for w, h in anchors[level]] for level in anchors
+        }
         self.image_size, self.offset = (int(height), int(width)), float(offset)
         self.delta_weights = tuple(map(float, delta_weights))
         self.per_level, self.count, self.nms_iou = int(per_level), int(count), float(nms_iou)
@@ -111,7 +123,7 @@ class ProposeRegions(_OfBoxes):
     ) -> tuple[Tensor, Tensor]:
         """Return scores and boxes of a level, `_LOW` where a box is removed."""
         batch = ops.shape(objectness)[0]
-        scores = ops.stop_gradient(ops.reshape(ops.cast(objectness, "float32"), (batch, -1)))
+        scores = _rounded(ops.reshape(objectness, (batch, -1)))
         deltas = ops.stop_gradient(ops.reshape(ops.cast(deltas, "float32"), (batch, -1, 4)))
         best, index = ops.top_k(scores, min(self.per_level, len(centers)))
         places = ops.take(ops.convert_to_tensor(centers), index, axis=0)
@@ -305,7 +317,7 @@ class SelectRegions(_OfBoxes):
                 ops.arange(count, dtype="int32"), (ops.shape(regions)[0], count)
             )
             return regions[:, :count], rows, ops.full_like(rows, -1)
-        scores, deltas = ops.stop_gradient(scores), ops.stop_gradient(deltas)
+        scores, deltas = _rounded(scores), ops.stop_gradient(deltas)
         batch, (regions_count, classes) = ops.shape(scores)[0], scores.shape[1:]
         pairs = ops.reshape(scores, (batch, regions_count * classes))
         best, index = ops.top_k(pairs, min(self.candidates, regions_count * classes))

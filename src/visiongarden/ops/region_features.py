@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -155,7 +155,7 @@ def _sampled(
     shape = (ops.shape(boxes)[0], boxes.shape[1], *output_size, flat.shape[-1])
     if shape[1] is None:
         shape = (shape[0], ops.shape(boxes)[1], *shape[2:])
-    total = None
+    total: Any = None
     # One corner of one sample at a time: all of them together would need 4 * sampling_ratio**2
     # times the memory of the result.
     for y, y_weight in _cells(sides[0]):

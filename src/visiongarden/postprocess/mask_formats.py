@@ -146,7 +146,7 @@ class RegionMaskFormat(MaskFormat):
 
 
 def mask_format(outputs: Iterable[str]) -> MaskFormat | None:
-    """Return the format of the masks of a decoding, or None if it has none.
+    """Return the format of the masks of a decoding, or None without a known one.
 
     Args:
         outputs: names of the decoded arrays.

@@ -11,11 +11,75 @@ from visiongarden.postprocess import Nms, suppression
 from visiongarden.samples import Instances
 from visiongarden.tasks.parity import (
     MAX_PIXELS,
+    MAX_SCORE,
     Parity,
     max_difference,
     score_tolerance,
     without_rounding,
 )
+
+_MAX_REORDERED = 1000
+"""Rows of an image whose order is compared; if more of them differ, it is not by their order."""
+
+
+def in_order_of(
+    expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return the arrays of a file with their rows in the order of those of the model.
+
+    The order of rows has no meaning. A graph that selects detections sorts them by score, and
+    rounding decides on the order of nearly equal scores.
+
+    Args:
+        expected: "boxes", "scores" and further arrays of the model, batch first.
+        actual: Arrays of the file.
+    """
+    if any(expected[name].shape != actual[name].shape for name in ("boxes", "scores")):
+        return dict(actual)
+    count = expected["boxes"].shape[1]
+    order = np.stack(
+        [
+            _order(_image_of(expected, image), _image_of(actual, image))
+            for image in range(len(expected["boxes"]))
+        ]
+    )
+    if (order == np.arange(count)).all():
+        return dict(actual)
+    return {
+        name: np.take_along_axis(a, order.reshape(*order.shape, *(1,) * (a.ndim - 2)), axis=1)
+        if a.shape[:2] == order.shape
+        else a
+        for name, a in actual.items()
+    }
+
+
+def _image_of(arrays: Mapping[str, np.ndarray], image: int) -> dict[str, np.ndarray]:
+    return {name: arrays[name][image] for name in ("boxes", "scores")}
+
+
+def _order(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for each row of one image which row of the file is the same, or its own."""
+    order = np.arange(len(expected["boxes"]))
+    differing = np.flatnonzero(~_equal(expected, actual, order, order))
+    if len(differing) > _MAX_REORDERED:
+        return order
+    free = differing
+    unmatched = []
+    for row in differing:
+        same = np.flatnonzero(_equal(expected, actual, row, free))
+        if len(same):
+            order[row], free = free[same[0]], np.delete(free, same[0])
+        else:
+            unmatched.append(row)
+    order[unmatched] = free
+    return order
+
+
+def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], a: Any, b: Any) -> Any:
+    """Return whether rows `a` of the first and rows `b` of the second are equal up to rounding."""
+    limits = {"boxes": MAX_PIXELS, "scores": MAX_SCORE}
+    apart = [np.abs(one[n][a] - other[n][b]).max(axis=-1) <= most for n, most in limits.items()]
+    return np.logical_and(*apart)
 
 
 def compare_boxes(

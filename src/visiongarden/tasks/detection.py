@@ -22,7 +22,7 @@ from visiongarden.postprocess.nms import Share
 from visiongarden.registry import register
 from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
 from visiongarden.tasks.box_examples import box_match, box_targets, invalid_boxes
-from visiongarden.tasks.box_parity import compare_boxes
+from visiongarden.tasks.box_parity import compare_boxes, in_order_of
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity
 from visiongarden.tasks.prediction_files import PredictionFiles, number
@@ -178,7 +178,7 @@ class DetectionTask(Task):
         Without `nms`, its threshold is the score of the twentieth best box, so that a model with
         little training has boxes to compare.
         """
-        return compare_boxes(expected, actual, **suppression)
+        return compare_boxes(expected, in_order_of(expected, actual), **suppression)
 
     def example_targets(
         self, head: Any, levels: Sequence[str], size: ImageSize, batch: int

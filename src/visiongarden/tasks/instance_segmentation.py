@@ -125,6 +125,7 @@ class InstanceSegmentationTask(DetectionTask):
     def difference(self, expected: Arrays, actual: Arrays, **suppression: Any) -> Parity:
         """Compare the detections as `DetectionTask` does, and the masks of the best boxes."""
         found = super().difference(expected, actual, **suppression)
+        actual = in_order_of(expected, actual)
         best = np.argsort(-expected["scores"].max(axis=-1), axis=-1, kind="stable")[:, :_COMPARED]
         one, other = (_format_of(each).probabilities(best, each) for each in (expected, actual))
         return replace(found, masks=max_difference(one, other))
