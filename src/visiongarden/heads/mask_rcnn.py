@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 import keras
@@ -186,7 +187,7 @@ class MaskRCNN(ScaledAnchors):
         """
         return tuple((stage + 1) * weight for weight in self.region_weights)
 
-    def wire(self, features: FeatureMaps, targets: dict[str, Any]) -> RawPredictions:  # type: ignore[override]
+    def wire(self, features: FeatureMaps, targets: Mapping[str, Tensor | None]) -> RawPredictions:  # type: ignore[override]
         """Build proposals, box head and mask head.
 
         Returns:
@@ -246,7 +247,7 @@ class MaskRCNN(ScaledAnchors):
         return raw
 
     def _regions(
-        self, features: FeatureMaps, regions: Tensor, boxes: Tensor, image_size: ImageSize
+        self, features: FeatureMaps, regions: Tensor, boxes: Tensor | None, image_size: ImageSize
     ) -> dict[str, Tensor]:
         """Build the predictions of regions."""
         levels = self._sampled_levels(features)

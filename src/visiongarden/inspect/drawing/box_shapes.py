@@ -16,6 +16,7 @@ from visiongarden.graphs.keras_layers import describe
 from visiongarden.inspect.counting import Count, count_of
 from visiongarden.layers import Composite, ConvNormAct, DepthwiseNormAct
 from visiongarden.layers.activations import function_name
+from visiongarden.parts.target_inputs import WithTargets
 
 JOINS = {"Concatenate": "concat", "Sum": "+", "Add": "+", "Multiply": "×", "UpSampling2D": "↑"}
 """Signs that a drawing shows instead of a box, for layers without weights."""
@@ -83,8 +84,12 @@ def boxes(parts: Iterable[keras.Model], inputs: Any, macs: Counter[int]) -> tupl
             if isinstance(inputs, dict) and isinstance(part.input, dict):
                 # A classifier's decoder takes the coarsest of the backbone's levels alone.
                 inputs = {level: inputs[level] for level in part.input if level in inputs}
+            if isinstance(part, WithTargets) and isinstance(inputs, dict):
+                inputs = part.with_all_targets(inputs)
             tensors = keras.tree.flatten(inputs)
             for part_input, tensor in zip(part.inputs, tensors, strict=True):
+                if tensor is None:  # a target, which predictions lack
+                    continue
                 name = node_of(part_input).operation.name
                 single = not levels and len(tensors) == 1
                 view.known[id(tensor)] = levels.get(name, "image" if single else name)
