@@ -52,9 +52,7 @@ class MaskFormat(ABC):
             arrays: decoded arrays by name, batch first.
         """
 
-    def invalid(
-        self, arrays: Mapping[str, np.ndarray], size: ImageSize
-    ) -> tuple[str, str] | None:
+    def invalid(self, arrays: Mapping[str, np.ndarray], size: ImageSize) -> tuple[str, str] | None:
         """Return evidence and advice if the arrays are not valid; by default they are.
 
         Args:
@@ -87,9 +85,7 @@ class PrototypeMaskFormat(MaskFormat):
         # The tangent form does not overflow.
         return np.asarray((1 + np.tanh(logits / 2)) / 2)
 
-    def invalid(
-        self, arrays: Mapping[str, np.ndarray], size: ImageSize
-    ) -> tuple[str, str] | None:
+    def invalid(self, arrays: Mapping[str, np.ndarray], size: ImageSize) -> tuple[str, str] | None:
         """Check the shapes of coefficients and prototypes."""
         coefficients, prototypes = arrays["coefficients"], arrays["prototypes"]
         cells = tuple(-(-side // STRIDE) for side in size)
@@ -127,9 +123,7 @@ class RegionMaskFormat(MaskFormat):
         """Return the masks within their boxes, (batch, k, rows, columns)."""
         return np.take_along_axis(arrays["masks"], rows[..., None, None], axis=1)
 
-    def invalid(
-        self, arrays: Mapping[str, np.ndarray], size: ImageSize
-    ) -> tuple[str, str] | None:
+    def invalid(self, arrays: Mapping[str, np.ndarray], size: ImageSize) -> tuple[str, str] | None:
         """Check the shape of the masks, and that they are probabilities."""
         masks, rows = arrays["masks"], arrays["boxes"].shape[:2]
         if masks.ndim != 4 or masks.shape[:2] != rows:
