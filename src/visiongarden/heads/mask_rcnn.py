@@ -179,6 +179,12 @@ class MaskRCNN(ScaledAnchors):
             )
         return self
 
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the regions, which are chosen and not learned."""
+        stages = range(len(self.cascade))
+        return ("mask_regions", *(region_names(stage).regions for stage in stages))
+
     def stage_weights(self, stage: int) -> tuple[float, ...]:
         """Return the factors of the deltas of a stage of the box head.
 

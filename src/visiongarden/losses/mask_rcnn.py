@@ -158,6 +158,7 @@ class MaskRCNNLoss(Loss):
         """Return the terms of one stage of the box head."""
         head, names = context.head, region_names(stage)
         regions, logits, deltas = (single(raw, name) for name in names)
+        regions = ops.stop_gradient(regions)
         boxes, classes = targets["boxes"], targets["classes"]
         found = match_regions(regions, boxes, classes, head.cascade[stage])
         own = rows_of(classes, found.owner)
@@ -190,7 +191,7 @@ class MaskRCNNLoss(Loss):
     def _of_masks(self, raw: RawPredictions, targets: Targets, context: HeadContext) -> Term:
         """Return the term of masks, of the regions with an object."""
         head = context.head
-        regions, logits = single(raw, "mask_regions"), single(raw, "masks")
+        regions, logits = ops.stop_gradient(single(raw, "mask_regions")), single(raw, "masks")
         boxes, classes = targets["boxes"], targets["classes"]
         found = match_regions(regions, boxes, classes, head.cascade[0])
         masks = targets["masks"]

@@ -315,6 +315,11 @@ class Head(Part):
         wire: Any = self.wire  # takes targets as well if the class names some
         return wire(features, targets)
 
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the raw predictions through which no gradient passes, such as regions."""
+        return ()
+
     def check_classes(self, class_map: ClassMap) -> None:
         """Refuse class names that do not fit the head: by default, another number of them.
 

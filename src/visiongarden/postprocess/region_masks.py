@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from keras import ops
 
-from visiongarden.ops import one_hot, refine_regions, region_names, rows_of, single
+from visiongarden.ops import iou, one_hot, refine_regions, region_names, rows_of, single
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.registry import register
 from visiongarden.samples import Masks
@@ -51,12 +51,14 @@ class RegionMaskDecoding(Decoding):
         moved = ops.sum(deltas, axis=2)
         boxes = refine_regions(regions, moved, weights, context.image_size)
         real = ops.all(boxes[..., 2:] > boxes[..., :2], axis=-1, keepdims=True)
+        # In training, a mask is that of the region, and not of the refined box.
+        same = ops.where(chosen < 0, iou(single(raw, "mask_regions"), boxes), 1.0)
         masks = single(raw, "masks")[..., -head.num_classes :]
         shown = ops.sum(masks * ops.expand_dims(ops.expand_dims(hot, 2), 2), axis=-1)
         return {
             "boxes": boxes,
             "masks": ops.sigmoid(shown),
-            "scores": ops.where(real, scores * hot, 0.0),
+            "scores": ops.where(real, scores * hot * ops.expand_dims(same, -1), 0.0),
         }
 
 

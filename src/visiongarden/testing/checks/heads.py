@@ -13,7 +13,7 @@ from visiongarden.backends.gradients import Compiled
 from visiongarden.errors import UserError
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
-from visiongarden.testing.arrays import is_float, leaves, numpy_leaves
+from visiongarden.testing.arrays import leaves, numpy_leaves
 from visiongarden.testing.checks import losses
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
@@ -132,25 +132,25 @@ def _fitted(
     subject: Subject, head: Head, validate: Any, decoding: Any, targets: dict[str, np.ndarray]
 ) -> tuple[list[Match], float, float]:
     """Fit raw predictions to targets; return the decoded matches and the loss before and after."""
-    raw = losses.raw_of(subject, targets, subject.second_instance[0])
+    # The compiled loss contains the constants of these raw predictions; others are initial values.
+    raw = losses.raw_of(subject, targets)
+    initial = numpy_leaves(losses.raw_of(subject, targets, subject.second_instance[0]))
     run = losses.compiled(subject, validate, targets)
-    arrays = [a.copy() for a in numpy_leaves(raw) if a.dtype.kind == "f"]
+    places = losses.moving(subject, raw)
+    arrays = [initial[place].copy() for place in places]
     first, _ = run(arrays)
     found: list[Match] = []
     last = first
     for steps, size in _ROUNDS:
         last = _adam(run, arrays, steps, size)
-        decoded = decoding(_packed(raw, arrays), losses.context_of(subject))
+        fitted = leaves(raw)
+        for place, array in zip(places, arrays, strict=True):
+            fitted[place] = ops.convert_to_tensor(array)
+        decoded = decoding(keras.tree.pack_sequence_as(raw, fitted), losses.context_of(subject))
         found = matches(head, targets, _numpy(decoded))
         if all(match.learned and match.correct for match in found):
             break
     return found, first, last
-
-
-def _packed(raw: Any, arrays: list[np.ndarray]) -> Any:
-    rest = iter(arrays)
-    full = [ops.convert_to_tensor(next(rest)) if is_float(leaf) else leaf for leaf in leaves(raw)]
-    return keras.tree.pack_sequence_as(raw, full)
 
 
 def _adam(run: Compiled, arrays: list[np.ndarray], steps: int, size: float) -> float:

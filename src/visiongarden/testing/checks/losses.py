@@ -200,6 +200,8 @@ def gradient_of_each(
     names = _names(raw)
     run = compiled(subject, validate, targets)
     start = numpy_leaves(raw)
+    places = moving(subject, raw)
+    names, start = [names[place] for place in places], [start[place] for place in places]
     moved = dict.fromkeys(names, False)
     linked = dict.fromkeys(names, False)
     # The gradient may be zero at one point only, so the loss is also evaluated at perturbed
@@ -207,10 +209,8 @@ def gradient_of_each(
     rng = np.random.default_rng(0)
     for spread in (0.0, 0.5, 2.0):
         noise = [spread * rng.normal(size=a.shape).astype(a.dtype) for a in start]
-        pairs = zip(start, noise, strict=True)
-        _, found = run([a + more for a, more in pairs if a.dtype.kind == "f"])
-        floats = [name for name, a in zip(names, start, strict=True) if a.dtype.kind == "f"]
-        for name, gradient in zip(floats, found, strict=True):
+        _, found = run([a + more for a, more in zip(start, noise, strict=True)])
+        for name, gradient in zip(names, found, strict=True):
             if gradient is None:
                 continue
             linked[name] = True
@@ -224,13 +224,26 @@ def gradient_of_each(
     # prediction has a gradient on another level.
     same = {name: any(moved[n] for n in names if _kind(n) == _kind(name)) for name in names}
     idle = [n for n in names if not moved[n] and not (linked[n] and same[n])]
-    idle = [n for n, leaf in zip(names, start, strict=True) if n in idle and leaf.dtype.kind == "f"]
     if idle:
         return failed(
             f"the loss does not depend on the raw prediction {', '.join(idle[:4])}",
             "use each output of wire() in a term of the loss, or do not return it",
         )
     return passed(f"terms {', '.join(terms)}; a gradient for each of {len(names)} raw predictions")
+
+
+def moving(subject: Subject, raw: Any) -> list[int]:
+    """Return the positions of the raw predictions that a loss differentiates, in flat order.
+
+    Integers, and what the head declares as constant, are not.
+
+    Args:
+        subject: Head under test.
+        raw: Its raw predictions.
+    """
+    fixed = cast(Head, subject.part).constants
+    pairs = enumerate(zip(_names(raw), leaves(raw), strict=True))
+    return [place for place, (name, x) in pairs if is_float(x) and _kind(name) not in fixed]
 
 
 def _kind(name: str) -> str:
@@ -247,9 +260,8 @@ def compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) ->
     if subject.compiled_loss is not None:
         return cast(Compiled, subject.compiled_loss)
     raw = raw_of(subject, targets)
-    # Integer outputs cannot be differentiated and stay constant.
     flat = leaves(raw)
-    positions = [i for i, leaf in enumerate(flat) if is_float(leaf)]
+    positions = moving(subject, raw)
     context, given = context_of(subject), tensors(targets)
 
     def total(tensors: list[Any]) -> Any:
