@@ -12,7 +12,7 @@ import visiongarden as vg
 from visiongarden.cli import completion
 from visiongarden.cli.entry import app
 from visiongarden.data.readers import Reader
-from visiongarden.data.writers import formats
+from visiongarden.data.writers import Writer
 
 
 def completed(monkeypatch, *words):
@@ -57,8 +57,8 @@ def test_the_values_are_those_of_the_library():
     assert set(completion.cards("")) == set(vg.cards.names())
     assert completion.exported("heads") == vg.heads.__all__
     assert vg.scaffold.CREATED == completion.CREATED
-    assert set(completion.task_names()) == set(vg.tasks.Task.names())
-    own = {f for f, kind in formats().items() if kind.__module__.startswith("visiongarden.")}
+    assert set(completion.task_names()) == set(vg.tasks.Task.by_name())
+    own = {f for f, kind in Writer.by_name().items() if kind.__module__.startswith("visiongarden.")}
     assert set(completion.written_formats("")) == own
     own = {n for n, kind in Reader.kinds().items() if kind.__module__.startswith("visiongarden.")}
     assert set(completion.readers("")) == {"auto", *own}

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data.writers import formats
+from visiongarden.data.writers import Writer
 from visiongarden.doctor import convert_dataset, fix
 from visiongarden.errors import DataError
 
-FORMATS = [name for name in formats() if name not in ("folders", "masks")]
+FORMATS = [name for name in Writer.by_name() if name not in ("folders", "masks")]
 ESCAPES = ["{}/home", "../home", "..\\home", "C:\\home", "con", "a\0b", "x" * 300]
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visiongarden.data import read
-from visiongarden.data.writers import formats
+from visiongarden.data.writers import Writer
 from visiongarden.doctor import convert_dataset
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import masks
@@ -22,7 +22,9 @@ NAMES = ["dog", "cat", "a cow & calf"]
 MAX_OFF = {"yolo": 1e-3}  # pixels; the others keep every float32
 
 
-FORMATS = [name for name, kind in formats().items() if "boxes" in kind.fields and name != "dota"]
+FORMATS = [
+    name for name, kind in Writer.by_name().items() if "boxes" in kind.fields and name != "dota"
+]
 
 
 def convert(source, target, format, **arguments):

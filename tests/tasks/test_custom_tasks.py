@@ -40,7 +40,7 @@ def test_a_missing_member_is_named(name):
 
 def test_two_tasks_of_one_name_are_refused():
     made(name="detection")
-    with pytest.raises(UserError, match="two tasks have the name 'detection'") as caught:
+    with pytest.raises(UserError, match="the name 'detection' is that of two classes") as caught:
         Task.find("detection")
     assert "garden.tasks.Ripeness" in caught.value.what
     assert caught.value.fix == 'name = "my_detection"'

@@ -84,7 +84,7 @@ def test_a_folder_beside_a_yaml_of_detection(data, tmp_path):
 
 
 # Several heads have the tasks of their heads; tests/models/test_multi_head.py tests them.
-@pytest.mark.parametrize("name", sorted(Task.names().keys() - {"multi_head"}))
+@pytest.mark.parametrize("name", sorted(Task.by_name().keys() - {"multi_head"}))
 def test_a_task_has_a_model_and_metrics(name):
     task = find(name)
     assert task == Task.from_dict(name) == Task.from_dict({"type": type(task).__name__})

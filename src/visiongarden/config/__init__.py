@@ -12,6 +12,7 @@ from visiongarden.config.keras_object import (
     KerasOptimizer,
     KerasSchedule,
 )
+from visiongarden.config.named import Named, place
 from visiongarden.config.overrides import apply_overrides
 from visiongarden.config.unknown import Unknown
 from visiongarden.config.value import Concise, Typed, Value
@@ -25,12 +26,14 @@ __all__ = [
     "KerasObject",
     "KerasOptimizer",
     "KerasSchedule",
+    "Named",
     "Typed",
     "Unknown",
     "Value",
     "apply_overrides",
     "dump_yaml",
     "load_yaml",
+    "place",
     "reading_files",
     "save_yaml",
     "writing_files",

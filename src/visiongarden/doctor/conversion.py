@@ -8,7 +8,7 @@ from typing import Any
 
 from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.readers import opened, read, splits_of
-from visiongarden.data.writers import Writer, formats, writer_of
+from visiongarden.data.writers import Writer, writer_of
 from visiongarden.data.writers.lost import Lost
 from visiongarden.errors import UserError, option
 from visiongarden.storage import atomic_folder
@@ -50,7 +50,9 @@ def _refuse_other_fields(path: str | Path, datasets: Mapping[str, Dataset], writ
     fields = frozenset().union(*(dataset.fields for dataset in datasets.values()))
     if not writer.fields or writer.fields & fields:
         return
-    possible = [name for name, kind in formats().items() if not kind.fields or kind.fields & fields]
+    possible = [
+        name for name, kind in Writer.by_name().items() if not kind.fields or kind.fields & fields
+    ]
     raise UserError(
         f"{path} cannot be written as {writer.format}",
         rule=f"the format {writer.format} stores {' or '.join(in_words(writer.fields))}",

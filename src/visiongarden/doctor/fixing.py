@@ -9,7 +9,7 @@ from typing import Any
 from visiongarden.data.dataset import Dataset, as_dataset
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers import Reader, gather, opened, splits_of
-from visiongarden.data.writers import COCOWriter, Writer, formats
+from visiongarden.data.writers import COCOWriter, Writer
 from visiongarden.data.writers.splits import write_file
 from visiongarden.doctor import images
 from visiongarden.doctor.boxes import Boxes
@@ -128,7 +128,7 @@ def fix(
 def _writer_for(reader: Reader, changes: list[str]) -> Writer:
     """Return the writer of the format that a reader reads, or else that of COCO."""
     name = type(reader).__name__
-    for kind in formats().values():
+    for kind in Writer.by_name().values():
         if kind.reader == name:
             return kind()
     changes.append(f"written as {COCOWriter.format}, because no writer belongs to {name}")

@@ -6,18 +6,17 @@ import difflib
 import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
-from visiongarden import plugins, registry
-from visiongarden.config import Typed
+from visiongarden.config import Named, place
 from visiongarden.errors import ConfigError, UserError, option
 from visiongarden.exporters.exported import ExportedModel
 from visiongarden.exporters.signature import Signature
 
 
-class Exporter(Typed):
+class Exporter(Named):
     """Base class of the formats of exported files; `vg.export(format=…)` names one.
 
     `vg.export` prepares the model, calls `export`, opens the file with `load`, compares its
@@ -34,6 +33,8 @@ class Exporter(Typed):
         '.onnx'
     """
 
+    attribute: ClassVar[str] = "format"
+    noun: ClassVar[str] = "export format"
     format: ClassVar[str]
     suffix: ClassVar[str]
     extra: ClassVar[str] = ""
@@ -67,51 +68,28 @@ class Exporter(Typed):
         raise NotImplementedError(f"{type(self).__name__} does not implement `load`")
 
     @classmethod
-    def by_format(cls) -> dict[str, type[Exporter]]:
-        """Return the registered exporters by `format`.
+    def own_name(cls) -> str:
+        """Return `format`.
 
         Raises:
-            UserError: An exporter lacks `format` or `suffix`, or two have the same.
+            UserError: The exporter lacks `format` or `suffix`.
         """
-        found: dict[str, type[Exporter]] = {}
-        for entry in registry.registered(Exporter).values():
-            kind: Any = entry.cls
-            missing = [name for name in ("format", "suffix") if name not in dir(kind)]
-            if missing:
-                raise UserError(
-                    f"the exporter {kind.__name__} has no {missing[0]!r}",
-                    rule="a name of the format, and the ending of its files",
-                    fix='format, suffix = "my-format", ".mine"',
-                )
-            other = found.get(kind.format)
-            if other is not None:
-                raise UserError(
-                    f"two exporters have the format {kind.format!r}: {other.__name__} and "
-                    f"{kind.__name__}",
-                    rule="one name for each format",
-                    fix=f'format = "my-{kind.format}"',
-                )
-            found[kind.format] = kind
-        return found
+        missing = [name for name in ("format", "suffix") if name not in dir(cls)]
+        if missing:
+            raise UserError(
+                f"the exporter {place(cls)} has no {missing[0]!r}",
+                rule="a name of the format, and the ending of its files",
+                fix='format, suffix = "my-format", ".mine"',
+            )
+        return cls.format
 
     @classmethod
-    def find(cls, name: str) -> type[Self]:
-        """Return the registered exporter of a format, or of a name as for other typed values.
-
-        Raises:
-            ConfigError: There is no such exporter; the message lists the nearest names.
-        """
-        formats: dict[str, Any] = cls.by_format()
-        if name in formats:
-            found: type[Self] = formats[name]
-            return found
-        known = name in cls.kinds() or bool(plugins.providing("exporter", name))
-        if known or ">" in name or ":" in name:
-            return super().find(name)
-        close = difflib.get_close_matches(name[:80], formats, n=1, cutoff=0) or sorted(formats)
-        raise ConfigError(
+    def unknown(cls, name: str, names: list[str]) -> ConfigError:
+        """Return the error of a format that no exporter has."""
+        close = difflib.get_close_matches(name[:80], names, n=1, cutoff=0) or names
+        return ConfigError(
             f"the export format {name!r:.90} is not supported",
-            rule=f"{', '.join(sorted(formats))}; import the module of your own exporter "
+            rule=f"{', '.join(names)}; import the module of your own exporter "
             "(on the command line: --import MODULE)",
             fix=option("format", close[0]),
         )
@@ -134,7 +112,7 @@ class Exporter(Typed):
 def exporter_for(path: str | Path) -> Exporter | None:
     """Return the exporter of a file by the ending of its name, or None."""
     ending = Path(path).suffix
-    kinds = Exporter.by_format().values()
+    kinds = Exporter.by_name().values()
     return next((kind() for kind in kinds if kind.suffix == ending), None)
 
 
@@ -154,7 +132,7 @@ def load(path: str | Path) -> ExportedModel:
     """
     exporter = exporter_for(path)
     if exporter is None:
-        endings = ", ".join(kind.suffix for kind in Exporter.by_format().values())
+        endings = ", ".join(kind.suffix for kind in Exporter.by_name().values())
         raise UserError(f"{path} is not an exported file", rule=f"a file that ends in {endings}")
     exporter.check_packages()
     if not Path(path).is_file():

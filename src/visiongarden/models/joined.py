@@ -365,7 +365,7 @@ class Joined(SavedAsParts, TrainedByHead):
             )
         # Imported by name, because imports go downward only, and tasks are above the models.
         base = importlib.import_module("visiongarden.tasks").Task
-        tasks, kind = base.names(), base.find(head.task)
+        tasks, kind = base.by_name(), base.find(head.task)
         model = kind.model
         if issubclass(cls, model):
             return kind.of_head(head)

@@ -77,7 +77,7 @@ def schema() -> dict[str, Any]:
     ]
     for name in ("type", "prefixItems", "minItems", "maxItems"):
         model["properties"]["image_size"].pop(name, None)
-    document["properties"]["task"]["enum"] = sorted(Task.names())
+    document["properties"]["task"]["enum"] = sorted(Task.by_name())
     document["required"] = ["data"]
     return {"$schema": _DRAFT} | document
 
@@ -85,7 +85,7 @@ def schema() -> dict[str, Any]:
 def _part_schema(role: type[Typed], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a part: a registered name, or a mapping with its `type` and fields."""
     kinds = role.kinds()
-    from_data = {name for task in Task.names().values() for name in task.data_fields}
+    from_data = {name for task in Task.by_name().values() for name in task.data_fields}
     choices = []
     for name, kind in kinds.items():
         fields = kind.model_json_schema(schema_generator=_Generator)

@@ -143,7 +143,7 @@ def _objects(kind: Kind) -> dict[str, Any]:
         # Ours first: they are the fast defaults.
         return dict(sorted(found.items(), key=lambda item: not _is_default(item[1])))
     if kind.name == "task":
-        return dict(sorted(named(kind.lookup).names().items()))
+        return dict(sorted(named(kind.lookup).by_name().items()))
     exported = [vars(home)[name] for name in home.__all__] if kind.is_exported else []
     return _by_name(kind, exported)
 

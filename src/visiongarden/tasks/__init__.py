@@ -79,7 +79,7 @@ def is_decided(fields: frozenset[str]) -> bool:
 
 def _suitable(fields: frozenset[str], dataset: Any) -> list[Task]:
     """Return the tasks that suit a dataset, best first."""
-    tasks = [kind() for kind in Task.names().values()]
+    tasks = [kind() for kind in Task.by_name().values()]
     scores = {t.name: t.matches(fields, dataset) for t in tasks if set(t.needs) <= fields}
     # Of tasks that suit equally well the first by name, for the same answer in every process.
     return [find(name) for name in sorted(scores, key=lambda n: (-scores[n], n)) if scores[name]]
@@ -99,7 +99,7 @@ def task_of_fields(fields: frozenset[str], root: Any, dataset: Any = None) -> Ta
     scored = _suitable(fields, dataset)
     if scored:
         return scored[0]
-    tasks = [kind() for kind in Task.names().values()]
+    tasks = [kind() for kind in Task.by_name().values()]
     raise UserError(
         f"{root} has no annotations that a task needs",
         rule="; ".join(

@@ -8,12 +8,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from visiongarden import plugins, registry
-from visiongarden.config import Typed
+from visiongarden.config import Named, place
 from visiongarden.data import Loader
 from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
-from visiongarden.errors import ConfigError, UserError, nearest, option
+from visiongarden.errors import ConfigError, UserError, option
 from visiongarden.metrics import Metric
 from visiongarden.parts import Backbone, Decoder, Head, OfClasses
 from visiongarden.postprocess.nms import Share
@@ -53,7 +52,7 @@ class Section(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-class Task(Typed):
+class Task(Named):
     """Base class of tasks: data, metrics and results of one kind of problem.
 
     Nothing else in the package branches on the task: `fit`, `evaluate`, `predict`, recipes, export,
@@ -86,6 +85,8 @@ class Task(Typed):
         'AP'
     """
 
+    attribute: ClassVar[str] = "name"
+    noun: ClassVar[str] = "task"
     name: ClassVar[str]
     model: ClassVar[type]
     needs: ClassVar[tuple[str, ...]]
@@ -103,48 +104,14 @@ class Task(Typed):
     score: Share = 0.0
 
     @classmethod
-    def names(cls) -> dict[str, type[Task]]:
-        """Return the registered tasks by `name`.
+    def own_name(cls) -> str:
+        """Return `name`.
 
         Raises:
-            UserError: A task lacks a member, or two have one name.
+            UserError: The task lacks a member.
         """
-        kinds: list[Any] = [entry.cls for entry in registry.registered(cls).values()]
-        found: dict[str, type[Task]] = {}
-        for kind in kinds:
-            _check_members(kind)
-            if kind.name in found:
-                raise UserError(
-                    f"two tasks have the name {kind.name!r}: {_place(found[kind.name])} and "
-                    f"{_place(kind)}",
-                    rule="one name for each task",
-                    fix=f'name = "my_{kind.name}"',
-                )
-            found[kind.name] = kind
-        return found
-
-    @classmethod
-    def find(cls, name: str) -> type[Self]:
-        """Return the registered task of a name.
-
-        Args:
-            name: `Task.name`, or a name as for other typed values, such as "DetectionTask".
-
-        Raises:
-            ConfigError: There is no such task; the message lists the nearest names.
-        """
-        by_name: dict[str, Any] = cls.names()
-        if name in by_name:
-            found: type[Self] = by_name[name]
-            return found
-        if name in cls.kinds() or plugins.providing("task", name) or ">" in name or ":" in name:
-            return super().find(name)
-        raise ConfigError(
-            f"unknown task {name!r}",
-            rule="the name of a registered task; import the module of your own "
-            "(on the command line: --import MODULE)",
-            fix=nearest(name, [*by_name, *(plugin.name for plugin in plugins.of_kind("task"))]),
-        )
+        _check_members(cls)
+        return cls.name
 
     @classmethod
     def of_head(cls, head: Any) -> Self:
@@ -524,7 +491,7 @@ def _check_members(kind: type[Task]) -> None:
     }
     if missing:
         raise UserError(
-            f"the task {_place(kind)} has no {next(iter(missing))!r}",
+            f"the task {place(kind)} has no {next(iter(missing))!r}",
             rule="the attributes "
             + ", ".join(_ATTRIBUTES)
             + " and the methods "
@@ -532,10 +499,6 @@ def _check_members(kind: type[Task]) -> None:
             received="missing: " + ", ".join(missing),
             fix=next(iter(missing.values())),
         )
-
-
-def _place(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 _WORDS = {"rotated": "rotated boxes", "semantic": "semantic masks"}

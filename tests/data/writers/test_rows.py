@@ -11,7 +11,7 @@ from visiongarden import register
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.reading import read
 from visiongarden.data.rows import KeypointScheme, Row, sample_of
-from visiongarden.data.writers import Writer, formats, writer_of
+from visiongarden.data.writers import Writer, writer_of
 from visiongarden.errors import UserError
 from visiongarden.samples import Boxes, ImageInfo, Instances, RotatedBoxes, Sample
 from visiongarden.types import ClassMap, LabelMap
@@ -200,7 +200,7 @@ def test_a_writer_of_the_user_is_found_by_its_format(tmp_path):
                 (folder / f"{split}.txt").write_text("\n".join(found.class_map.names))
             return ["train: the boxes"]
 
-    assert formats()["names"] is NamesWriter
+    assert Writer.by_name()["names"] is NamesWriter
     assert writer_of("names").write({"train": Dataset(NAMES, [])}, tmp_path) == ["train: the boxes"]
     assert (tmp_path / "train.txt").read_text() == "ant\nbee"
     with pytest.raises(UserError, match="did you mean names"):

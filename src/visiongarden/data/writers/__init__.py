@@ -7,7 +7,7 @@ from visiongarden.data.writers.csv_table import CSVWriter
 from visiongarden.data.writers.dota import DOTAWriter
 from visiongarden.data.writers.mask_folders import MaskFoldersWriter
 from visiongarden.data.writers.voc import VOCWriter
-from visiongarden.data.writers.writer import Writer, formats, writer_of
+from visiongarden.data.writers.writer import Writer, writer_of
 from visiongarden.data.writers.yolo import YOLOWriter
 
 __all__ = [
@@ -20,6 +20,5 @@ __all__ = [
     "VOCWriter",
     "Writer",
     "YOLOWriter",
-    "formats",
     "writer_of",
 ]

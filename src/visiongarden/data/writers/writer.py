@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from visiongarden import plugins
-from visiongarden.config import Typed
-from visiongarden.errors import UserError, nearest
+from visiongarden.config import Named, place
+from visiongarden.errors import UserError
 from visiongarden.samples.annotations import Annotations
 
 
-class Writer(Typed):
+class Writer(Named):
     """Base class of the writers of dataset formats.
 
     A registered writer is found by its `format`, as in `vg.data.convert(..., format="coco")` and
@@ -26,6 +26,8 @@ class Writer(Typed):
             is written by the writer that belongs to its reader.
     """
 
+    attribute: ClassVar[str] = "format"
+    noun: ClassVar[str] = "format"
     format: ClassVar[str]
     fields: ClassVar[frozenset[str]] = frozenset()
     reader: ClassVar[str] = ""
@@ -47,24 +49,20 @@ class Writer(Typed):
         """
         raise NotImplementedError
 
+    @classmethod
+    def own_name(cls) -> str:
+        """Return `format`.
 
-def formats() -> dict[str, type[Writer]]:
-    """Return the registered writers by format.
-
-    Raises:
-        UserError: Two writers have the same format.
-    """
-    found: dict[str, type[Writer]] = {}
-    for kind in Writer.kinds().values():
-        if kind.format in found:
+        Raises:
+            UserError: The writer has no `format`.
+        """
+        if "format" not in dir(cls):
             raise UserError(
-                f"two writers have the format {kind.format!r}",
-                rule="a format of its own for each writer",
-                received=f"{found[kind.format].__name__} and {kind.__name__}",
-                fix=f'format: ClassVar[str] = "my_{kind.format}"',
+                f"the writer {place(cls)} has no 'format'",
+                rule="a name of the format that it writes",
+                fix='format: ClassVar[str] = "my_format"',
             )
-        found[kind.format] = kind
-    return found
+        return cls.format
 
 
 def writer_of(format: str) -> Writer:
@@ -73,19 +71,5 @@ def writer_of(format: str) -> Writer:
     Raises:
         UserError: No registered writer and no installed package has the format.
     """
-    kinds = formats()
-    if format not in kinds:
-        with plugins.imported_by_name():
-            found = plugins.find("writer", format)
-        kinds = formats()
-        if found is None:
-            names = [*kinds, *(plugin.name for plugin in plugins.of_kind("writer"))]
-            raise UserError(f"unknown format {format!r}", fix=nearest(format, names))
-    if format not in kinds:
-        raise UserError(
-            f"the format {format!r} is not that of a registered writer",
-            rule="the entry point of a package names the format of the writer",
-            received=f"{found!r:.80}",
-            fix=f'format: ClassVar[str] = "{format}"',
-        )
-    return kinds[format]()
+    with plugins.imported_by_name():
+        return Writer.find(format)()

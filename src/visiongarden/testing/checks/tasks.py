@@ -99,7 +99,7 @@ def members(subject: TaskSubject) -> Finding:
     """Check that the task has what every task must have, and a name of its own."""
     if registry.key_of(subject.cls) is None:
         return skipped("`registered` fails")
-    found = Task.names()  # which checks all members
+    found = Task.by_name()  # which checks all members
     mode = subject.cls.monitor_mode  # a property where it depends on fields
     if isinstance(mode, str) and mode not in ("max", "min"):
         return failed(f"monitor_mode is {mode!r}", 'monitor_mode = "max"')
