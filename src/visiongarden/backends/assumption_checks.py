@@ -227,3 +227,64 @@ def capture() -> bool:
         and aten._to_copy.default in operations
         and {o for o in mutable if o._schema.is_mutable} == {aten.add_.Tensor}
     )
+
+
+def functional_collectives() -> bool:
+    """Return whether the sum over processes is a graph operation with a registered gradient."""
+    import torch
+    from torch.distributed import _functional_collectives as collectives
+
+    name = "_c10d_functional::all_reduce"
+    return callable(collectives.wait_tensor) and bool(
+        torch._C._dispatch_has_kernel_for_dispatch_key(name, "Autograd")
+    )
+
+
+def jax_client() -> bool:
+    """Return whether the client of the coordination service is where it is looked for."""
+    from jax._src import distributed
+    from jax._src.lib import _jax
+
+    client = _jax.DistributedRuntimeClient
+    methods = ("key_value_set_bytes", "blocking_key_value_get_bytes", "key_value_delete")
+    state = distributed.global_state
+    return "client" in dir(state) and set(methods) <= set(dir(client))
+
+
+def tensorflow_store() -> bool:
+    """Return whether the context of TensorFlow has a store of text by key."""
+    import inspect
+
+    from tensorflow.python.eager import context
+
+    given = inspect.signature(context.Context.get_config_key_value).parameters
+    names = {"set_config_key_value", "delete_config_key_value"}
+    return list(given) == ["self", "key", "timeout_in_ms"] and names <= set(dir(context.Context))
+
+
+def symbolic_build() -> bool:
+    """Return whether Keras builds a model by a method of this name."""
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(1)])
+    return keras.backend.backend() != "tensorflow" or callable(model._maybe_symbolic_build)
+
+
+def gradient_sums() -> bool:
+    """Return whether an optimizer on TensorFlow passes its gradients through this method."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return True
+    seen = []
+    optimizer = keras.optimizers.SGD(1.0)
+    weight = keras.Variable(keras.ops.ones((1,)))
+    optimizer.build([weight])
+
+    def keep(pairs: object) -> object:
+        seen.append(pairs)
+        return pairs
+
+    vars(optimizer)["_all_reduce_sum_gradients"] = keep
+    optimizer.apply([keras.ops.ones((1,))], [weight])
+    return len(seen) == 1

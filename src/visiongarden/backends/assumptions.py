@@ -1,4 +1,4 @@
-"""Private names of Keras and PyTorch that this package uses, and what is assumed about each.
+"""Private names of Keras and the backends that this package uses, and what is assumed about each.
 
 Only files of this package use such names. Each assumption is checked by behavior, not by the mere
 existence of a name: `tests/backends/test_assumptions.py` checks all of them on the installed
@@ -27,7 +27,7 @@ class Assumption:
     """What is assumed about private names that belong together.
 
     Attributes:
-        library: "keras" or "torch".
+        library: "keras", or a backend.
         names: The private names.
         states: What is assumed about them.
         without: What happens if it does not hold, or if the version is not tested.
@@ -147,6 +147,45 @@ ASSUMPTIONS = {
         "those that read a tensor's value",
         "steps and forward passes run layer by layer",
         checks.capture,
+    ),
+    "functional_collectives": Assumption(
+        "torch",
+        (
+            "torch.distributed._functional_collectives",
+            "_C",
+            "_dispatch_has_kernel_for_dispatch_key",
+        ),
+        "`all_reduce` and `wait_tensor` are operations of a graph, with a gradient",
+        "training in several processes raises an error",
+        checks.functional_collectives,
+    ),
+    "jax_client": Assumption(
+        "jax",
+        ("jax._src.distributed", "jax._src.lib._jax"),
+        "the client of the coordination service stores and returns bytes by key",
+        "training in several processes raises an error",
+        checks.jax_client,
+    ),
+    "tensorflow_store": Assumption(
+        "tensorflow",
+        ("tensorflow.python.eager.context",),
+        "the context stores and returns text by key, in the coordination service",
+        "training in several processes raises an error",
+        checks.tensorflow_store,
+    ),
+    "gradient_sums": Assumption(
+        "keras",
+        ("_all_reduce_sum_gradients",),
+        "on TensorFlow an optimizer adds the gradients of the replicas by it, and nothing else",
+        "training on several devices with an optimizer of Keras raises an error",
+        checks.gradient_sums,
+    ),
+    "symbolic_build": Assumption(
+        "keras",
+        ("_maybe_symbolic_build",),
+        "`fit` on TensorFlow calls it before the first batch, and nothing else",
+        "training on several devices raises an error",
+        checks.symbolic_build,
     ),
 }
 """All assumptions, by name."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.distribution import replicas
 from visiongarden.backends.prefetch import prefetch
 from visiongarden.backends.switches import is_on
 from visiongarden.backends.tf_dataset import open_dataset
@@ -25,5 +26,11 @@ def feed(batches: Iterator[Any], sizes_vary: bool = False) -> Any:
         sizes_vary: Whether the sizes of images differ between batches.
     """
     if keras.backend.backend() == "tensorflow":
+        if replicas() > 1:
+            from visiongarden.backends import tensorflow_replicas
+
+            return tensorflow_replicas.distributed_dataset(open_dataset(batches, sizes_vary))
         return open_dataset(batches, sizes_vary) if is_on("tf_dataset") else batches
+    if keras.distribution.distribution() is not None:
+        return (batch for batch in batches)  # Keras divides them among the devices
     return prefetch(batches) if is_on("prefetch") else batches

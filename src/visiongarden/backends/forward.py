@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from visiongarden.backends.captured import Captured
+from visiongarden.backends.distribution import local
 from visiongarden.backends.switches import is_on
 from visiongarden.backends.xla import compiler_options
 
@@ -70,8 +71,9 @@ def _jax(forward: Forward, model: keras.Model) -> Forward:
     # Weights are arguments: as constants they would be compiled into the program, which would then
     # ignore later updates and need the memory of the weights a second time.
     return lambda images: pure(
-        [v.value for v in model.trainable_variables],
-        [v.value for v in model.non_trainable_variables],
+        # Each process evaluates images of its own.
+        [local(v.value) for v in model.trainable_variables],
+        [local(v.value) for v in model.non_trainable_variables],
         images,
     )
 

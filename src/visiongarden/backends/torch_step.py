@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from visiongarden.backends.captured import Captured
+from visiongarden.backends.distribution import summed
+from visiongarden.backends.replicas import of_all_replicas
 from visiongarden.backends.switches import is_on
 
 if TYPE_CHECKING:
@@ -42,9 +44,9 @@ class TorchStep:
 
     def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
-        self._step: Callable[..., Any] = Captured(self._run, self._changed)
+        self._step: Callable[..., Any] = Captured(self._on_replica, self._changed)
         if trainer.run_eagerly:
-            self._step = self._run
+            self._step = self._on_replica
         self._weights: list[keras.Variable] = []
         # Keras's own mean of the loss comes first.
         self._loss = next(metric for metric in trainer.metrics if metric.name == "loss")
@@ -69,6 +71,12 @@ class TorchStep:
             means: dict[str, torch.Tensor] = self._step(images, targets)
         return means
 
+    def _on_replica(
+        self, images: torch.Tensor, targets: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        with of_all_replicas(self._trainer):
+            return self._run(images, targets)
+
     def _run(
         self, images: torch.Tensor, targets: dict[str, torch.Tensor]
     ) -> dict[str, torch.Tensor]:
@@ -91,7 +99,8 @@ class TorchStep:
             self._weights,
         )
         # Keras weights each batch by its images, so that the mean is over images.
-        self._loss.update_state(total.detach(), sample_weight=images.shape[0])
+        (logged,) = summed([total.detach()])
+        self._loss.update_state(logged, sample_weight=images.shape[0])
         means: dict[str, torch.Tensor] = trainer.compute_metrics(images, targets, raw)
         return means
 

@@ -78,6 +78,9 @@ def train(
     ] = False,
     invalid_boxes: InvalidBoxesOrNone = None,
     task: TaskOrNone = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Devices of this host that share each batch.")
+    ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -87,10 +90,12 @@ def train(
     """Train a model on a dataset or from a recipe.
 
     Ctrl-C, SIGTERM and SIGUSR1 save the run after the current step; the exit code is 130 after
-    Ctrl-C, and 143 after the others.
+    Ctrl-C, and 143 after the others. A launcher (torchrun, srun, mpirun, TF_CONFIG) may start the
+    command on several hosts.
     """
     start(imports, verbose=verbose)
     from visiongarden import recipes
+    from visiongarden.backends.distribution import is_first_of_launcher
 
     named, changes = [recipe] if recipe is not None else [], overrides or []
     if resume and named and "=" in named[0] and not Path(named[0]).exists():
@@ -112,8 +117,10 @@ def train(
             task=task,
             invalid_boxes=invalid_boxes,
             weights=weights,
+            devices=devices,
         )
-    emit(result, as_json)
+    if is_first_of_launcher():
+        emit(result, as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from visiongarden.data.batches import as_tf_data
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.decoded import DecodedSamples, Detail, InOrder
 from visiongarden.data.grain_batches import grain_batches
+from visiongarden.data.shares import WHOLE, Share
 from visiongarden.data.targets import targets_of
 from visiongarden.errors import UserError
 from visiongarden.samples import Batch, BatchInfo, Sample
@@ -177,13 +178,16 @@ class Loader:
         number, self._next = self._next, self._next + 1
         return ((batch.images, batch.targets) for batch in self.epoch(number))
 
-    def epoch(self, number: int, epochs: int | None = None) -> Iterator[Batch]:
+    def epoch(
+        self, number: int, epochs: int | None = None, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """Iterate over the batches of one epoch.
 
         Args:
             number: Number of the epoch, from 0.
             epochs: Number of epochs of the run, which switches off transforms near its end; None
                 if it is not known.
+            share: The images that this process reads, of those of several.
 
         Raises:
             DataError: An image cannot be decoded.
@@ -191,9 +195,9 @@ class Loader:
         # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
-            _Epoch(self, number, epochs),
+            _Epoch(self, number, epochs, share),
             _collated,
-            self.batch_size,
+            share.size(self.batch_size),
             self.drop_remainder,
             self.workers,
         )
@@ -209,15 +213,17 @@ class Loader:
         Raises:
             DataError: An image cannot be decoded.
         """
-        return _Epoch(self, number, epochs).sample(place)[0]
+        return _Epoch(self, number, epochs, WHOLE).sample(place)[0]
 
 
 class _Epoch:
     """Random access to the arrays of one epoch's samples, as a Grain data source."""
 
-    def __init__(self, loader: Loader, number: int, epochs: int | None) -> None:
+    def __init__(self, loader: Loader, number: int, epochs: int | None, share: Share) -> None:
         self.loader, self.number = loader, number
         self.order = _order(loader, number)
+        # Grain's own shards would lose images at the end of the epoch.
+        self.places = share.places(len(self.order), loader.batch_size)
         self.pipeline: Pipeline | None = None
         if loader.transforms is not None:
             self.pipeline = Pipeline(
@@ -234,7 +240,7 @@ class _Epoch:
             self.pipeline.has_warned = loader.has_warned
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.places)
 
     def sample(self, place: int) -> tuple[Sample, Placement]:
         """Return a sample on its canvas, and the placement of the original image on it."""
@@ -250,8 +256,8 @@ class _Epoch:
             sample = replace(sample, instances=sample.instances[~crowd])
         return sample, _HERE
 
-    def __getitem__(self, place: int) -> tuple[Any, ...]:
-        sample, placement = self.sample(place)
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        sample, placement = self.sample(int(self.places[index]))
         targets = self.loader.targets(sample, self.loader.capacity)
         if self.pipeline is not None:
             targets.pop("crowd", None)

@@ -1,7 +1,7 @@
 """Evaluation of models on a split, and prediction on images."""
 
 from visiongarden.evaluation.collecting import Collector
-from visiongarden.evaluation.evaluator import evaluate, make_validator
+from visiongarden.evaluation.evaluator import evaluate, evaluate_together, make_validator
 from visiongarden.evaluation.prediction import predict
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
@@ -13,6 +13,7 @@ __all__ = [
     "EvaluationResult",
     "Predictor",
     "evaluate",
+    "evaluate_together",
     "make_validator",
     "predict",
 ]

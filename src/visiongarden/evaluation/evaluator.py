@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.backends.distribution import engine
+from visiongarden.data import Loader
 from visiongarden.data.batch_targets import check_targets
 from visiongarden.data.batches import no_batch, pairs_of
 from visiongarden.data.channels import check_images
 from visiongarden.data.readers import opened
 from visiongarden.data.readers import read as read_dataset
+from visiongarden.data.shares import WHOLE, Share
 from visiongarden.errors import DataError, UserError, nearest
 from visiongarden.evaluation.class_names import Aligned, aligned, classes_of
+from visiongarden.evaluation.gathering import Evaluated, gathered
 from visiongarden.evaluation.predictor import Predictor
 from visiongarden.evaluation.result import EvaluationResult
 from visiongarden.evaluation.validation_loss import LossPredictor
@@ -90,6 +94,44 @@ def evaluate(
         >>> result["AP50"]  # doctest: +SKIP
         0.828
     """
+    return evaluate_shared(
+        model, data, WHOLE, metrics, split=split, reader=reader, invalid_boxes=invalid_boxes,
+        channels=channels, class_names=class_names, batch_size=batch_size, precision=precision,
+        predictor=predictor,
+    )  # fmt: skip
+
+
+def evaluate_together(model: Any, data: Any, **options: Any) -> EvaluationResult:
+    """Evaluate a model in all processes of a run, each of which reads other batches.
+
+    Args:
+        model: As in `evaluate`; equal in all processes.
+        data: Annotations.
+        **options: As in `evaluate`.
+
+    Returns:
+        The result of `evaluate` in one process, in every process.
+    """
+    share = Share(engine().rank, engine().processes, "batches")
+    return evaluate_shared(model, data, share, **options)
+
+
+def evaluate_shared(
+    model: Any,
+    data: Any,
+    share: Share,
+    metrics: Sequence[Any] = (),
+    *,
+    split: str = "val",
+    reader: Any = "auto",
+    invalid_boxes: str = "error",
+    channels: Any = "auto",
+    class_names: str | None = None,
+    batch_size: int = 16,
+    precision: str | None = None,
+    predictor: Predictor | None = None,
+) -> EvaluationResult:
+    """Evaluate a model on the share of the batches that this process reads; see `evaluate`."""
     network = as_model(model) if predictor else model_in_precision(model, precision)
     options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
@@ -109,22 +151,46 @@ def evaluate(
     predictor = predictor or Predictor(network, postprocess=task.postprocess(network))
     rows, resize = min(batch_size, max(len(data), 1)), resize_of(network)
     loader = task.loader(data, predictor.image_size, rows, resize=resize)
-    seen = 0
-    for batch in loader.epoch(0):
+    loss = predictor if isinstance(predictor, LossPredictor) else None
+    share = share if isinstance(loader, Loader) else WHOLE
+    batches = loader.epoch(0) if share.processes == 1 else loader.epoch(0, share=share)
+    numbers = [number for number in range(len(loader)) if share.takes(number)]
+    evaluated = []
+    for number, batch in zip(numbers, batches, strict=True):
         count = len(batch.images)
         # The last batch of an epoch may be shorter; rows of padding are dropped again.
         results = []
-        for row, found in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
+        for row, raw in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
             height, width = (int(side) for side in batch.info.sizes[row])
-            result = task.to_original(found, batch.info.placement(row), (height, width))
+            result = task.to_original(raw, batch.info.placement(row), (height, width))
             results.append(classes.found(result))
         # With classes in another order the targets are not those of the model.
-        if isinstance(predictor, LossPredictor) and classes.order is None:
-            predictor.add(batch.targets, count)
-        samples = [task.ground_truth(data, index) for index in range(seen, seen + count)]
-        measured.update(samples, results)
-        seen += count
-    return EvaluationResult.of(task, measured, seen, classes.note)
+        part = None
+        if loss is not None and classes.order is None:
+            loss.add(batch.targets, count)
+            part = loss.parts[-1]
+        if share.processes > 1:
+            evaluated.append(Evaluated(number, results, part))
+            continue
+        _measure(measured, task, data, number * rows, results)
+    if share.processes == 1:
+        return EvaluationResult.of(task, measured, len(data), classes.note)
+
+    def measure(found: list[Evaluated]) -> EvaluationResult:
+        for each in found:
+            _measure(measured, task, data, each.number * rows, each.results)
+        if loss is not None:
+            loss.parts = [each.loss for each in found if each.loss is not None]
+        return EvaluationResult.of(task, measured, len(data), classes.note)
+
+    found: EvaluationResult = gathered(evaluated, len(loader), measure)
+    return found
+
+
+def _measure(measured: Metrics, task: Task, data: Any, first: int, results: list[Any]) -> None:
+    """Add the results of a batch whose first image has a position in the dataset."""
+    places = range(first, first + len(results))
+    measured.update([task.ground_truth(data, index) for index in places], results)
 
 
 def metrics_of(task: Task, class_map: ClassMap, others: Sequence[Any]) -> Metrics:
@@ -243,7 +309,7 @@ def make_validator(
         if measured is not None:
             predictors[id(model)] = measured
             measured.reset()
-        evaluation = evaluate(
+        evaluation = evaluate_together(
             model, dataset, metrics=metrics, batch_size=batch_size, predictor=measured
         )
         found = evaluation.metrics

@@ -27,6 +27,9 @@ class LossPredictor(Predictor):
     Args:
         model: A model made of parts.
         loss: The loss.
+
+    Attributes:
+        parts: Total and count of each term, by its name, of each batch.
     """
 
     def __init__(self, model: Any, loss: Loss) -> None:
@@ -37,11 +40,11 @@ class LossPredictor(Predictor):
             lambda raw, targets: loss(raw, targets, model.context(size))
         )
         self._raw: Any = None
-        self._sums: dict[str, np.ndarray] = {}
+        self.parts: list[dict[str, np.ndarray]] = []
 
     def reset(self) -> None:
         """Begin another evaluation."""
-        self._sums = {}
+        self.parts = []
 
     def run(self, images: np.ndarray) -> dict[str, Any]:
         """Return the decoded arrays by name, and keep the raw predictions for `add`."""
@@ -58,12 +61,20 @@ class LossPredictor(Predictor):
         """
         raw = keras.tree.map_structure(lambda each: each[:count], self._raw)
         # The loss divides nothing by the number of images, but padding would be background.
-        for name, (total, divisor) in self._measure(raw, dict(targets)).items():
-            values = [float(ops.convert_to_numpy(each)) for each in (total, divisor)]
-            self._sums[name] = self._sums.get(name, np.zeros(2)) + values
+        found = self._measure(raw, dict(targets))
+        self.parts.append(
+            {
+                name: np.array([float(ops.convert_to_numpy(each)) for each in term])
+                for name, term in found.items()
+            }
+        )
 
     def result(self) -> dict[str, float]:
         """Return {"val_loss": loss}; an empty dict if no batch was added."""
-        if not self._sums:
+        sums: dict[str, np.ndarray] = {}
+        for part in self.parts:
+            for name, values in part.items():
+                sums[name] = sums.get(name, np.zeros(2)) + values
+        if not sums:
             return {}
-        return {NAME: float(sum(t / max(c, 1.0) for t, c in self._sums.values()))}
+        return {NAME: float(sum(t / max(c, 1.0) for t, c in sums.values()))}

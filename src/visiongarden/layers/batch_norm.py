@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from visiongarden.backends.batch_norm import fused_norm
+from visiongarden.backends.distribution import is_synchronized, summed
 from visiongarden.registry import register
 from visiongarden.types import Tensor
 
@@ -17,7 +18,8 @@ class BatchNorm(keras.layers.BatchNormalization):
     On TensorFlow and PyTorch, Keras computes moments, scale and shift as separate operations, each
     of which reads and writes the whole feature map. This layer runs the fused operation of the
     backend. It falls back to Keras's computation for inputs that are not (batch, height, width,
-    channels), for masked inputs, and with `renorm` or `synchronized`.
+    channels), for masked inputs, and with `renorm` or `synchronized`. In a run on several devices
+    with `training.batch_norm: synchronized`, the statistics are those of the whole batch.
 
     Args:
         **kwargs: arguments of `keras.layers.BatchNormalization`.
@@ -34,6 +36,8 @@ class BatchNorm(keras.layers.BatchNormalization):
         self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
     ) -> Tensor:
         """Normalize the inputs; in training, also update the moving averages."""
+        if training and self.trainable and mask is None and not self.renorm and is_synchronized():
+            return self._synchronized(inputs)
         fused = fused_norm() if mask is None and self._fusible(inputs) else None
         if fused is None:
             return super().call(inputs, training=training, mask=mask)
@@ -44,10 +48,36 @@ class BatchNorm(keras.layers.BatchNormalization):
         moving = (self.moving_mean.value, self.moving_variance.value)
         output, mean, variance = fused(inputs, gamma, beta, moving, self.epsilon, learns)
         if learns:
-            keep = self.momentum
-            self.moving_mean.assign(keep * self.moving_mean + (1 - keep) * mean)
-            self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
+            self._learn(mean, variance)
         return output
+
+    def _synchronized(self, inputs: Tensor) -> Tensor:
+        """Normalize by the statistics of the batches of all replicas."""
+        x = ops.cast(inputs, self.variable_dtype)
+        channels = self.axis % len(inputs.shape)
+        axes = [axis for axis in range(len(inputs.shape)) if axis != channels]
+        shape = [1] * len(inputs.shape)
+        shape[channels] = inputs.shape[channels]
+        ones = ops.cast(ops.size(x) / inputs.shape[channels], self.variable_dtype)
+        total, count = summed([ops.sum(x, axis=axes), ops.stop_gradient(ones)])
+        mean = total / count
+        # Not the mean of squares, which loses digits where the mean is large (as in SyncBatchNorm).
+        apart = x - ops.reshape(mean, shape)
+        (squares,) = summed([ops.sum(apart * apart, axis=axes)])
+        variance = squares / count
+        factor = ops.rsqrt(variance + self.epsilon)
+        if self.scale:
+            factor = factor * self.gamma
+        output = apart * ops.reshape(factor, shape)
+        if self.center:
+            output = output + ops.reshape(self.beta, shape)
+        self._learn(mean, variance)
+        return ops.cast(output, self.compute_dtype)
+
+    def _learn(self, mean: Tensor, variance: Tensor) -> None:
+        keep = self.momentum
+        self.moving_mean.assign(keep * self.moving_mean + (1 - keep) * mean)
+        self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
 
     def _fusible(self, inputs: Tensor) -> bool:
         return (

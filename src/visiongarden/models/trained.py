@@ -10,7 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.backends.distribution import replicas, summed
 from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
+from visiongarden.backends.replicas import of_all_replicas, replicated_step
 from visiongarden.backends.torch_step import TorchStep, captures_steps
 from visiongarden.backends.tracing import keeps_unknown_sizes
 from visiongarden.errors import UserError
@@ -23,7 +25,7 @@ from visiongarden.models.epoch_dataset import (
     is_indexed,
 )
 from visiongarden.parts.target_inputs import WithTargets, with_targets
-from visiongarden.types import ImageSize, RawPredictions, Tensor
+from visiongarden.types import ImageSize, RawPredictions, Tensor, Term
 
 _OUTPUTS, _TARGETS, _SIZE = "_outputs", "_targets", "_size"
 """Entries of the logs of `test_step` that are handed to the metrics and removed again."""
@@ -176,17 +178,29 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
                 fix="model.fit(images, {'labels': labels})",
             )
         terms = self.compute_terms(x, y, y_pred)
-        for tracker in self._terms():
-            tracker.update_state(ops.stop_gradient(terms[tracker.name]))
-        total: Any = sum([*terms.values(), *(ops.cast(each, "float32") for each in self.losses)])
+        trackers = self._terms()
+        # The parts of a term, one on each replica, add up to the term of the whole batch.
+        logged = summed([ops.stop_gradient(terms[tracker.name]) for tracker in trackers])
+        for tracker, value in zip(trackers, logged, strict=True):
+            tracker.update_state(value)
+        # Every replica adds the losses of its weights, which are those of all.
+        others = [ops.cast(each, "float32") / replicas() for each in self.losses]
+        total: Any = sum([*terms.values(), *others])
         return total
 
     def compute_terms(
         self, x: Tensor, y: Mapping[str, Tensor], y_pred: RawPredictions
     ) -> dict[str, Tensor]:
-        """Return the terms of the head's loss for a batch, scalars by name."""
+        """Return the terms of the head's loss for a batch, scalars by name.
+
+        On several replicas, each returns its part: the divisors are those of the whole batch.
+        """
         found = self._loss_of_run()(y_pred, y, self.context(self._size_of(x)))
-        return quotients(found)
+        if replicas() == 1:
+            return quotients(found)
+        counts = [ops.cast(ops.convert_to_tensor(term.count), "float32") for term in found.values()]
+        pairs = zip(found.items(), summed(map(ops.stop_gradient, counts)), strict=True)
+        return quotients({name: Term(term.total, count) for (name, term), count in pairs})
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -211,7 +225,8 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
         if not captures_steps() or not self._uses_head_loss():
-            return super().train_step(*args[:-1], self._with_targets(args[-1]))
+            with of_all_replicas(self):
+                return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
             object.__setattr__(self, "_torch_step", TorchStep(self))
         return vars(self)["_torch_step"](*args)
@@ -248,6 +263,10 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         sizes = vars(self).get("_size_variants")
         if sizes is not None and keeps_unknown_sizes():
             self.train_function = sizes.make_step()
+            return self.train_function
+        replicated = replicated_step(self) if self._uses_head_loss() else None
+        if replicated is not None:
+            self.train_function = replicated
             return self.train_function
         if not self._compiles_jax_step():
             return super().make_train_function(force)

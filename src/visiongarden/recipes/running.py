@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.distribution import decided, engine, is_first, reported
 from visiongarden.backends.random_state import seed_everything
 from visiongarden.config import load_yaml, save_yaml
 from visiongarden.data import Prints, fingerprint, leaked
@@ -19,12 +21,13 @@ from visiongarden.data.depth import Depth, depth_in
 from visiongarden.data.readers import Reader
 from visiongarden.doctor.checking import check, no_usable_box
 from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
-from visiongarden.evaluation import evaluate, make_validator
+from visiongarden.evaluation import evaluate_together, make_validator
 from visiongarden.models import Joined
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
 from visiongarden.recipes.length import warn_of_few_steps
+from visiongarden.recipes.peers import on_devices, peer_arguments, quiet_unless_first
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import as_override, read_split, resolve
@@ -38,13 +41,15 @@ from visiongarden.recipes.run_folder import (
     resumed_folder,
 )
 from visiongarden.recipes.training_result import TrainingResult
-from visiongarden.recipes.versions import save_environment
+from visiongarden.recipes.versions import save_environment, versions_in_use
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
 from visiongarden.tasks import Task, task_of
 from visiongarden.training import (
     AUTO,
     DataChangedError,
+    check_agreement,
+    check_batch_size,
     check_callbacks,
     check_layers,
     check_monitors,
@@ -57,6 +62,7 @@ from visiongarden.training import (
     lower_rate,
     make_callbacks,
     make_optimizer,
+    of_first_process,
 )
 from visiongarden.transforms import Resizing
 
@@ -76,6 +82,7 @@ def train(
     task: str | None = None,
     invalid_boxes: str | None = None,
     weights: str | Path | None = None,
+    devices: int | None = None,
 ) -> TrainingResult:
     """Train a model on a dataset or from a recipe, and evaluate the best model.
 
@@ -101,6 +108,9 @@ def train(
         invalid_boxes: "error" or "drop"; overrides the recipe.
         weights: Pretrained weights to start from, the folder of a run, a model file or a
             checkpoint; overrides `model.weights.source` of the recipe.
+        devices: Number of devices of this host among which each batch is divided: GPUs, or parts of
+            the CPU. None: one, or those of the processes that a launcher started (torchrun, srun,
+            `mpirun`, `TF_CONFIG`), where process 0 alone writes the folder.
 
     Returns:
         The files of the run, the metrics of the best model, and the history.
@@ -130,9 +140,30 @@ def train(
     if resume:
         recipe, output = resumed_source(recipe, output)
     recipe = _complete(recipe, overrides, reader, task, invalid_boxes, weights)
+    arguments = peer_arguments(recipe, output, resume, accept_changes)
+    with on_devices(devices, arguments, callbacks), quiet_unless_first(), reported():
+        return _train(recipe, output, resume, accept_changes, callbacks)
+
+
+def _train(
+    recipe: Recipe,
+    output: str | Path | None,
+    resume: bool,
+    accept_changes: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> TrainingResult:
+    """Train a complete recipe on the devices of the current engine."""
+    check_agreement(
+        {
+            **{f"{name} of the recipe": value for name, value in recipe.to_dict().items()},
+            "options": [resume, accept_changes],
+            **versions_in_use(),
+        }
+    )
+    check_batch_size(recipe.training.batch_size)
     callbacks = _checked_callbacks(recipe, callbacks)
     base = RUNS / _name(recipe)
-    resumed = resumed_folder(base, output) if resume else None
+    resumed = _decided(lambda: resumed_folder(base, output)) if resume else None
     start = start_of(
         recipe.model.weights, None if resumed is None or is_unfinished(resumed) else resumed
     )
@@ -143,6 +174,7 @@ def train(
     # Data, model and image sizes are checked before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
+    check_agreement({"data": fingerprint({"train": train_set, "val": val_set}, prints)})
     seed_everything(recipe.training.seed)
     with spelled(partial(as_override, "train")):
         preprocessing = preprocessing_for(
@@ -152,7 +184,8 @@ def train(
         recipe.build, class_map=kind.model_class_map(train_set), preprocessing=preprocessing
     )
     recipe = _with_precision(recipe, build, train_set, resumed)
-    model = build(dtype=recipe.training.precision)
+    with engine().scope():
+        model = build(dtype=recipe.training.precision)
     for dataset in (train_set, val_set):
         # Now with what the head states, such as the units of its values.
         task_of(model).check(dataset)
@@ -163,15 +196,17 @@ def train(
     start = start.load_into(model)
     loaded = None if start.is_resumed else loaded_paths(start, model)
     check_layers(model, recipe.training, loaded)
-    folder = resumed or new_folder(base, output)
-    with locked(folder):
+    folder = resumed or _decided(lambda: new_folder(base, output))
+    # The others read nothing there, and write nothing.
+    with locked(folder) if is_first() else nullcontext():
         # Only under the lock: a draft in the folder may belong to a running process.
-        remove_drafts(folder)
+        if is_first():
+            remove_drafts(folder)
         leaks = leaked(train_set, val_set, prints)
         _log_summary(recipe, model, train_set, val_set, folder, leaks)
         if start.report is not None:
             LOGGER.info(f"pretrained weights: {start.report}")
-        resume = resume and not _starts_over(folder)
+        resume = resume and not decided(lambda: _starts_over(folder))
         history = _fit(
             recipe,
             start,
@@ -186,10 +221,17 @@ def train(
             accept_changes=accept_changes,
             callbacks=callbacks,
         )
-    plot_history(history, folder / "curves.png", selected.names, kind.title)
+    if is_first():
+        plot_history(history, folder / "curves.png", selected.names, kind.title)
     best, last = folder / "best.keras", folder / "last.keras"
-    metrics = evaluate(best, val_set, metrics=selected.metrics)
+    with of_first_process(folder, (best.name,)) as files:
+        metrics = evaluate_together(files / best.name, val_set, metrics=selected.metrics)
     return TrainingResult(folder, best, last, metrics, history, recipe)
+
+
+def _decided(choose: Callable[[], Path]) -> Path:
+    """Return the folder that process 0 chooses."""
+    return Path(decided(lambda: str(choose())))
 
 
 def _complete(
@@ -242,7 +284,7 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
     return recipe.kind.loader(
         dataset,
         image_size=recipe.model.image_size,
-        batch_size=min(recipe.training.batch_size, max(len(dataset), 1)),
+        batch_size=_batch_size(recipe, len(dataset)),
         transforms=recipe.transforms,
         resize=resize,
         multi_scale=recipe.training.multi_scale,
@@ -255,6 +297,13 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
     )
 
 
+def _saved_precision(folder: Path) -> str:
+    """Return the dtype policy of a run, or "auto" if it has not been chosen."""
+    if not (folder / RECIPE).is_file():
+        return AUTO
+    return str(load_yaml(folder / RECIPE).get("training", {}).get("precision", AUTO))
+
+
 def _with_precision(
     recipe: Recipe, build: Callable[..., Joined], train_set: Any, resumed: Path | None
 ) -> Recipe:
@@ -262,11 +311,15 @@ def _with_precision(
     training = recipe.training
     if training.precision != AUTO:
         return recipe
-    if resumed is not None and (resumed / RECIPE).is_file():
+    if resumed is not None:
         # A second measurement could choose another one.
-        policy = load_yaml(resumed / RECIPE).get("training", {}).get("precision", AUTO)
+        policy = decided(lambda: _saved_precision(resumed))
         if policy != AUTO:
             return recipe.replace(training=training.replace(precision=policy))
+    if engine().devices > 1:
+        # The measurement is that of a step on one device.
+        LOGGER.info("precision: float32, because it is not measured on several devices")
+        return recipe.replace(training=training.replace(precision="float32"))
 
     def batch() -> tuple[np.ndarray, Any]:
         alone = recipe.replace(training=training.replace(workers=0))
@@ -280,6 +333,14 @@ def _with_precision(
     # The measurement drew weights.
     seed_everything(training.seed)
     return recipe.replace(training=training.replace(precision=chosen.policy))
+
+
+def _batch_size(recipe: Recipe, images: int) -> int:
+    """Return the number of images of a batch, of which a small dataset may have fewer."""
+    size = min(recipe.training.batch_size, max(images, 1))
+    if size < recipe.training.batch_size:
+        check_batch_size(size, limit=images)
+    return size
 
 
 def _starts_over(folder: Path) -> bool:
@@ -308,7 +369,7 @@ def _fit(
     identity = {name: fields[name] for name in ("data", "transforms", "evaluation")}
     if recipe.model.weights is not None:
         identity["weights"] = fields["model"]["weights"]
-    if not resume:
+    if not resume and is_first():
         start.save(folder)
         describe(folder, recipe)
     try:
@@ -370,6 +431,8 @@ class _DescribeRun(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Write both files."""
+        if not is_first():
+            return
         describe(self.folder, self.recipe)
 
 

@@ -39,6 +39,16 @@ def environment(seed: int) -> dict[str, Any]:
     }
 
 
+def versions_in_use() -> dict[str, str]:
+    """Return the versions that must be equal in all processes of a run, by name."""
+    backend = keras.backend.backend()
+    listed = {"python": platform.python_version(), "backend": backend} | dict(_versions())
+    others = {"tensorflow", "tensorflow-cpu", "jax", "jaxlib", "torch"} - {
+        name for name in listed if name.startswith(backend)
+    }
+    return {name: version for name, version in listed.items() if name not in others}
+
+
 def _versions() -> list[tuple[str, str]]:
     versions = []
     for name in _PACKAGES:

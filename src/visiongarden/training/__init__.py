@@ -10,6 +10,7 @@ from visiongarden.training.building import (
 )
 from visiongarden.training.checkpoint_interval import CheckpointInterval
 from visiongarden.training.checkpoints import has_checkpoint, newest_checkpoint
+from visiongarden.training.devices import check_batch_size
 from visiongarden.training.fitting import fit
 from visiongarden.training.interrupt import Stopped
 from visiongarden.training.monitors import check_monitors
@@ -19,6 +20,7 @@ from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
 from visiongarden.training.stages import check_layers
 from visiongarden.training.state import DataChangedError, Progress, read_state
+from visiongarden.training.together import check_agreement, of_first_process
 from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer, VectorSGD
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "VectorOptimizer",
     "VectorSGD",
     "WarmupCosine",
+    "check_agreement",
+    "check_batch_size",
     "check_callbacks",
     "check_layers",
     "check_monitors",
@@ -45,5 +49,6 @@ __all__ = [
     "make_callbacks",
     "make_optimizer",
     "newest_checkpoint",
+    "of_first_process",
     "read_state",
 ]

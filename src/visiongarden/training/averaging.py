@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.backends.replicas import summed_gradients
 from visiongarden.registry import register
 from visiongarden.training.vector_optimizers import VectorOptimizer
 from visiongarden.training.vectors import flat, split
@@ -107,6 +108,8 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         slow = [v for v in self._weights if id(v) in self._factors]
         # On PyTorch, `assign` writes into the tensor that `value` returns.
         old = [ops.copy(variable.value) for variable in slow]
+        if not isinstance(self.optimizer, VectorOptimizer):  # which adds its vectors
+            grads = summed_gradients(self.optimizer, grads)
         self.optimizer.apply(grads, trainable_variables)
         for variable, value in zip(slow, old, strict=True):
             variable.assign(self._shortened(variable, value, variable.value))

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.distribution import is_first
 from visiongarden.backends.training_state import sync_state
 from visiongarden.training.callback_states import CallbackStates
 from visiongarden.training.checkpoint_interval import CheckpointInterval
@@ -71,7 +72,9 @@ class Checkpointing(keras.callbacks.Callback):
         self.states.keep()
 
     def save(self) -> None:
-        """Save the state between two steps."""
+        """Save the state between two steps, in the first process."""
+        if not is_first():
+            return
         model: Any = self.record.model
         sync_state(model)
         progress = replace(self.record.current_progress(), callbacks=self.states.get())

@@ -11,11 +11,13 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.backends.compile_state import own_compile_state
+from visiongarden.backends.distribution import decided, engine, is_first, reported, training_steps
 from visiongarden.backends.feeding import feed
 from visiongarden.data import fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images
-from visiongarden.errors import UserError
+from visiongarden.data.shares import Share
+from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.losses import Loss
 from visiongarden.losses.class_columns import KNOWN
@@ -37,6 +39,7 @@ from visiongarden.training.callback_states import CallbackStates
 from visiongarden.training.checkpoint_writer import CheckpointWriter
 from visiongarden.training.checkpointing import Checkpointing
 from visiongarden.training.checkpoints import newest_checkpoint
+from visiongarden.training.devices import check_devices, describe_devices
 from visiongarden.training.extension import check_epochs, describe_join
 from visiongarden.training.interrupt import StopOnSignal
 from visiongarden.training.limits import Limits
@@ -48,6 +51,12 @@ from visiongarden.training.settings import Training
 from visiongarden.training.source import EpochBatches
 from visiongarden.training.stages import Stages
 from visiongarden.training.state import Progress, load_state, saved_progress
+from visiongarden.training.together import (
+    StopTogether,
+    check_agreement,
+    of_first_process,
+    weights_checksum,
+)
 from visiongarden.types import ImageSize
 
 
@@ -137,8 +146,12 @@ def fit(
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())
     _check_patience(settings, validate)
-    checkpoint = newest_checkpoint(folder) if resume else None
-    before = None if checkpoint is None else saved_progress(checkpoint)
+    check_devices(train, model, settings)
+    checkpoint = decided(lambda: newest_checkpoint(folder).name) if resume else None
+    before = None
+    if checkpoint is not None:
+        with of_first_process(folder, (checkpoint,)) as files:
+            before = saved_progress(files / checkpoint)
     # Without the dataset of the loader, resuming compares no data.
     if data is None and isinstance(train, _OfDataset):
         data = fingerprint({"train": train.dataset})
@@ -146,18 +159,22 @@ def fit(
     # resumed run would be refused because of it.
     config = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": config, "training": _compared(settings)}
+    check_agreement({"weights": weights_checksum(model), **identity, "data of the run": data})
     stages = Stages(model, len(train), settings, None if resume else loaded, before)
     with (
+        reported(),
         stages.freezing.released_after(model),
         own_compile_state(model),
         trained_with(model, loss, _sizes(train)),
     ):
-        folder.mkdir(parents=True, exist_ok=True)
+        if is_first():
+            folder.mkdir(parents=True, exist_ok=True)
         stages.compile()
         progress = Progress(identity=identity, data=data or {})
         if checkpoint is not None:
-            load = (checkpoint, identity, model, model.optimizer, data, accept_changes)
-            progress = load_state(*load)
+            with of_first_process(folder, (checkpoint,)) as files:
+                state = (model, model.optimizer, data, accept_changes)
+                progress = load_state(files / checkpoint, identity, *state)
             check_epochs(progress, settings)
             if progress.step >= len(train):  # accepted changes of the data left fewer batches
                 progress.step = 0
@@ -178,7 +195,9 @@ def fit(
             Limits(settings.patience, settings.time_limit),
         )
         record.continue_epoch(model)
-        writer = CheckpointWriter(folder, record.check_arrays, checkpoint)
+        writer = CheckpointWriter(
+            folder, record.check_arrays, None if checkpoint is None else folder / checkpoint
+        )
         states = CallbackStates(callbacks, progress.callbacks)
         saving = Checkpointing(record, writer, states, settings.checkpoint_every)
         _describe(stages, settings, before, len(train))
@@ -188,14 +207,15 @@ def fit(
         assign_average(model, averaged, stages.norms)
         record.finish(saving.save)
         writer.wait()
-        averaged.save(folder / "last.keras")
+        if is_first():
+            averaged.save(folder / "last.keras")
         model.set_weights(averaged.get_weights())
     return progress.history
 
 
 def _describe(stages: Stages, settings: Training, before: Progress | None, steps: int) -> None:
     """Log the optimizer, what is frozen, the factors of the rates, and the change of the rate."""
-    for line in (describe_optimizer(settings), *stages.describe()):
+    for line in (describe_optimizer(settings), *describe_devices(settings), *stages.describe()):
         LOGGER.info(line)
     join = None if before is None else describe_join(before, settings, steps, stages.restarted)
     if join is not None:
@@ -270,12 +290,13 @@ def _run(
     model, progress, steps = stages.model, record.progress, len(train)
     stop = StopOnSignal()
     all_callbacks: list[keras.callbacks.Callback] = [record]
-    if settings.tensorboard and importlib.util.find_spec("tensorboard"):
+    if is_first() and settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
     # Also where each epoch is evaluated: an epoch that is interrupted is not.
     if record.validate is not None:
         prepare_for_evaluations(callbacks, [f"val_{name}" for name in (*bar.metrics, "loss")])
-    all_callbacks += [*callbacks, bar, stop, saving]
+    shown = [bar] if is_first() else []
+    all_callbacks += [*callbacks, *shown, stop, StopTogether(stop), saving]
     restored = restored_epoch(callbacks)
     if restored > progress.epoch:
         LOGGER.info(f"BackupAndRestore continues with epoch {restored + 1}")
@@ -290,8 +311,10 @@ def _run(
                 # Keras's `fit` has one `steps_per_epoch` for all epochs, so the remainder of an
                 # interrupted epoch needs a separate call; and one optimizer.
                 until = progress.epoch + 1 if progress.step else stages.until(progress)
-                source = EpochBatches(train, progress.epoch, progress.step, settings.epochs, until)
-                with _reraise_source_error(source):
+                share = Share(engine().rank, engine().processes)
+                first = (progress.epoch, progress.step)
+                source = EpochBatches(train, *first, settings.epochs, until, share)
+                with training_steps(model, settings.batch_norm), _reraise_source_error(source):
                     model.fit(
                         feed(source, sizes_vary=len(_sizes(train)) > 1),
                         steps_per_epoch=steps - progress.step,
@@ -302,6 +325,8 @@ def _run(
                         shuffle=False,
                     )
                 stopped = model.stop_training
+                if not stopped and (progress.epoch, progress.step) == first:
+                    raise _no_step(train, progress.epoch)
             saving.writer.wait()
         except BaseException as error:
             if not stop.is_second(error):
@@ -314,6 +339,15 @@ def _run(
     reason = record.limits.reason(progress, settings.epochs)
     if reason is not None:
         LOGGER.info(reason)
+
+
+def _no_step(train: Any, epoch: int) -> DataError:
+    return DataError(
+        f"epoch {epoch + 1} ended without a step",
+        rule=f"{len(train)} batches in every epoch",
+        received=f"none from {type(train).__name__}.epoch({epoch})",
+        fix="make `epoch` of the loader return all batches each time",
+    )
 
 
 @contextlib.contextmanager

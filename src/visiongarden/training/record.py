@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.distribution import decided, is_first
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
@@ -145,7 +146,7 @@ class Record(keras.callbacks.Callback):
         self.progress.epoch = epoch + 1 if complete else epoch
         self.progress.step = 0 if complete else self._step
         self._step = 0
-        self.progress.seconds = self._seconds()
+        self.progress.seconds = decided(self._seconds)
 
     def finish(self, save: Callable[[], None]) -> None:
         """Evaluate a run that ended early after an epoch without an evaluation.
@@ -161,9 +162,9 @@ class Record(keras.callbacks.Callback):
             metrics = self._evaluate(progress.epoch - 1)
             rows[-1] |= {name: float(value) for name, value in metrics.items()}
             self._keep_if_best(progress.epoch - 1, metrics)
-            write_json(self.folder / "history.json", rows)
+            self._write_history()
             save()
-        if not (self.folder / "best.keras").exists():
+        if is_first() and not (self.folder / "best.keras").exists():
             # The time was up in the first epoch, or no epoch has been evaluated before this one.
             self.averaged.save(self.folder / "best.keras")
 
@@ -191,8 +192,12 @@ class Record(keras.callbacks.Callback):
             raise self._diverged(epoch, problem)
 
     def _evaluate(self, epoch: int) -> dict[str, float]:
+        if self.validate is None:
+            return {}
         try:
-            return self.validate(self.averaged) if self.validate is not None else {}
+            # Every process takes part, and all go on with the values of process 0.
+            metrics = {name: float(v) for name, v in self.validate(self.averaged).items()}
+            return dict(decided(lambda: metrics))
         except NotFiniteError as error:
             raise self._diverged(epoch, error.what) from error
 
@@ -207,7 +212,7 @@ class Record(keras.callbacks.Callback):
         values = logs | metrics
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in values.items()}
         self.progress.history.append(entry)
-        write_json(self.folder / "history.json", self.progress.history)
+        self._write_history()
         self._keep_if_best(epoch, metrics)
 
     def _keep_if_best(self, epoch: int, metrics: dict[str, float]) -> None:
@@ -215,7 +220,12 @@ class Record(keras.callbacks.Callback):
             self.best_by in metrics and self._is_best(metrics[self.best_by])
         ):
             self.progress.best_epoch = epoch + 1
-            self.averaged.save(self.folder / "best.keras")
+            if is_first():
+                self.averaged.save(self.folder / "best.keras")
+
+    def _write_history(self) -> None:
+        if is_first():
+            write_json(self.folder / "history.json", self.progress.history)
 
     def _is_best(self, value: float) -> bool:
         """Return whether a value of the metric is as good as the best so far, and keep it then."""

@@ -62,6 +62,10 @@ class Training(Value):
         layer_decay: Factor of the learning rate from one group of layers to the one before it: the
             head has 1, the decoder `layer_decay`, and the layers of the backbone smaller and
             smaller ones towards the image.
+        batch_norm: On several devices, the images whose statistics normalize a batch: "per_device",
+            those of each device, or "synchronized", those of all, as on one device. TensorFlow and
+            PyTorch have both, JAX the second only; None: the faster one that there is, per device
+            except on JAX. The moving statistics are equal on all devices either way.
     """
 
     epochs: PositiveInt = 100
@@ -83,6 +87,7 @@ class Training(Value):
     unfreeze_at_epoch: Annotated[int, Field(ge=2)] | None = None
     learning_rate_factors: dict[str, Annotated[float, Field(gt=0)]] = {}  # noqa: RUF012  frozen
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    batch_norm: Literal["per_device", "synchronized"] | None = None
 
     @field_validator("freeze", mode="before")
     @classmethod

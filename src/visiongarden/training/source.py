@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-from visiongarden.errors import DataError
+import keras
+import numpy as np
+
+from visiongarden.data import Loader
+from visiongarden.data.shares import WHOLE, Share
+from visiongarden.errors import DataError, UserError
+
+
+class _Rows(NamedTuple):
+    images: np.ndarray
+    targets: dict[str, np.ndarray]
 
 
 class EpochBatches(Iterator[tuple[Any, Any]]):
@@ -18,6 +28,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
         step: Batches of that epoch to skip.
         epochs: Epochs of the whole run.
         until: Epoch at which the batches end; by default that of the run.
+        share: The images that this process trains on, of those of several.
 
     Attributes:
         error: Exception raised while a batch was read. TensorFlow replaces an error of a Python
@@ -26,10 +37,17 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
     """
 
     def __init__(
-        self, loader: Any, epoch: int, step: int, epochs: int, until: int | None = None
+        self,
+        loader: Any,
+        epoch: int,
+        step: int,
+        epochs: int,
+        until: int | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.error: Exception | None = None
-        self._batches = _read(loader, epoch, step, epochs, epochs if until is None else until)
+        last = epochs if until is None else until
+        self._batches = _read(loader, epoch, step, epochs, last, share)
 
     def __next__(self) -> tuple[Any, Any]:
         try:
@@ -46,11 +64,11 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
 
 
 def _read(
-    loader: Any, epoch: int, step: int, epochs: int, until: int
+    loader: Any, epoch: int, step: int, epochs: int, until: int, share: Share
 ) -> Generator[tuple[Any, Any], None, None]:
     steps = len(loader)
     for number in range(epoch, until):
-        batches, first = loader.epoch(number, epochs), step if number == epoch else 0
+        batches, first = _shared(loader, number, epochs, share), step if number == epoch else 0
         count = 0
         # A resumed epoch reads its first batches again and drops them: `epoch` has no start.
         for count, batch in enumerate(itertools.islice(batches, steps), start=1):
@@ -65,3 +83,29 @@ def _read(
                 received=f"{count} batches from {type(loader).__name__}.epoch({number})",
                 fix="make `__len__` of the loader and its dataset return the number of their items",
             )
+
+
+def _shared(loader: Any, number: int, epochs: int, share: Share) -> Iterator[Any]:
+    """Return the batches of an epoch, of each the rows of this process."""
+    if share.processes == 1:
+        found: Iterator[Any] = loader.epoch(number, epochs)
+        return found
+    if isinstance(loader, Loader):
+        return loader.epoch(number, epochs, share)
+    # Other loaders read whole batches in every process.
+    return (_rows(batch, share) for batch in loader.epoch(number, epochs))
+
+
+def _rows(batch: Any, share: Share) -> _Rows:
+    count = len(batch.images)
+    if count % share.processes:
+        raise UserError(
+            f"a batch of {count} images cannot be divided among {share.processes} processes",
+            rule="the same number of images of each batch in every process",
+            fix="drop_remainder=True in the loader",
+        )
+    rows = slice(share.rank, None, share.processes)
+    images, targets = keras.tree.map_structure(
+        lambda array: array[rows], (batch.images, dict(batch.targets))
+    )
+    return _Rows(images, targets)

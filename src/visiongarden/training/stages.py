@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.distribution import engine
 from visiongarden.backends.jax_step import prefers_compilation
 from visiongarden.models import Joined
 from visiongarden.progress import LOGGER
@@ -63,12 +64,15 @@ class Stages:
 
     def compile(self) -> None:
         """Compile the model with a new optimizer of the weights that are trained."""
-        optimizer = make_optimizer(self._settings, self._steps, self.restarted)
         variables = self.model.trainable_variables
         factors = {id(variable): self._rates.of(variable) for variable in variables}
-        optimizer.set_factors(factors, self._late & factors.keys())
-        self.model.compile(optimizer=optimizer, jit_compile=prefers_compilation())
-        self.model.optimizer.build(variables)
+        with engine().scope():
+            optimizer = make_optimizer(self._settings, self._steps, self.restarted)
+            optimizer.set_factors(factors, self._late & factors.keys())
+            self.model.compile(optimizer=optimizer, jit_compile=prefers_compilation())
+            self.model.optimizer.build(variables)
+            # Those of the terms of the loss; in a step on several devices it would be too late.
+            _ = self.model.metrics
 
     def describe(self) -> list[str]:
         """Return what is frozen, and the table of the factors of the learning rate."""

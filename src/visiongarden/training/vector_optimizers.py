@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from visiongarden.backends.distribution import summed
 from visiongarden.registry import register
 from visiongarden.training.vectors import flat, split
 from visiongarden.types import Tensor
@@ -202,7 +203,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         due, vectors = self._accumulated(
             [flat([gradients[i] for i in group.rows]) for group in self._groups]
         )
-        vectors = self._clipped(vectors)
+        vectors = self._clipped(summed(vectors))
         rate, step = ops.cast(self.learning_rate, "float32"), ops.cast(self.iterations, "float32")
         for number, (group, gradient) in enumerate(zip(self._groups, vectors, strict=True)):
             members, decay = [variables[i] for i in group.rows], group.decay

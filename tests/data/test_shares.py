@@ -1,0 +1,33 @@
+"""Every process reads its own images, each image once, in the batches of one process."""
+
+import numpy as np
+import pytest
+
+from visiongarden.data.shares import Share
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+@pytest.mark.parametrize("count", range(16, 25))
+def test_batches_have_the_images_of_one_process(count, processes):
+    batch = 8
+    shares = [Share(rank, processes, "rows") for rank in range(processes)]
+    places = [share.places(count, batch) for share in shares]
+    assert sorted(np.concatenate(places)) == list(range(count))
+    for number in range(count // batch):  # the steps of every process
+        here = shares[0].size(batch)
+        rows = [each[number * here : (number + 1) * here] for each in places]
+        assert {len(each) for each in rows} == {here}
+        assert sorted(np.concatenate(rows)) == list(range(number * batch, (number + 1) * batch))
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("count", range(1, 10))
+def test_an_evaluation_reads_each_image_once_in_whole_batches(count, processes):
+    batch, seen = 2, []
+    for rank in range(processes):
+        share = Share(rank, processes, "batches")
+        numbers = [n for n in range(-(-count // batch)) if share.takes(n)]
+        expected = [p for n in numbers for p in range(n * batch, min((n + 1) * batch, count))]
+        assert share.places(count, batch).tolist() == expected
+        seen += expected
+    assert sorted(seen) == list(range(count))
