@@ -24,7 +24,7 @@ from visiongarden.backends.launcher import Launch, launched
 from visiongarden.errors import UserError, option
 
 _ALIVE = 15.0
-"""Seconds in which a process that still runs says so, after a collective failed."""
+"""Seconds in which a process that still runs answers, after a collective failed."""
 
 
 class Engine:
@@ -131,7 +131,7 @@ def training_steps(model: keras.Model, batch_norm: str | None = None) -> Iterato
 
 
 def local(value: Any) -> Any:
-    """Return the value of a variable as an array that this process can use alone."""
+    """Return the value of a variable as an array of this process, without the other devices."""
     return _active.local(value)
 
 

@@ -1,4 +1,4 @@
-"""Whether a run can be divided among its devices, and what is said about them at its start."""
+"""Whether a run can be divided among its devices, and the line about them at its start."""
 
 from __future__ import annotations
 

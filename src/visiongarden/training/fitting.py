@@ -325,8 +325,8 @@ def _run(
                         shuffle=False,
                     )
                 stopped = model.stop_training
-                if not stopped and (progress.epoch, progress.step) == first:
-                    raise _no_step(train, progress.epoch)
+                if not stopped:
+                    _check_progress(train, progress, first)
             saving.writer.wait()
         except BaseException as error:
             if not stop.is_second(error):
@@ -341,11 +341,18 @@ def _run(
         LOGGER.info(reason)
 
 
-def _no_step(train: Any, epoch: int) -> DataError:
-    return DataError(
-        f"epoch {epoch + 1} ended without a step",
+def _check_progress(train: Any, progress: Progress, before: tuple[int, int]) -> None:
+    """Check that `fit` made a step; the run would try again without end.
+
+    Raises:
+        DataError: It made none.
+    """
+    if (progress.epoch, progress.step) != before:
+        return
+    raise DataError(
+        f"epoch {progress.epoch + 1} ended without a step",
         rule=f"{len(train)} batches in every epoch",
-        received=f"none from {type(train).__name__}.epoch({epoch})",
+        received=f"none from {type(train).__name__}.epoch({progress.epoch})",
         fix="make `epoch` of the loader return all batches each time",
     )
 
