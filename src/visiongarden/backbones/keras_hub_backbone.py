@@ -111,7 +111,7 @@ def _library() -> Any:
 
 
 def _converter(library: Any, preset: str) -> Any:
-    """Return the image converter of a preset, or None if it has none."""
+    """Return the image converter of a preset, or None without one."""
     try:
         return library.layers.ImageConverter.from_preset(preset)
     except (ValueError, FileNotFoundError):  # keras-hub's errors of a preset without one

@@ -52,7 +52,7 @@ class CheckpointWriter:
             UserError: It must not be saved, or the folder is gone.
         """
         self.wait()
-        # A daemon: a second Ctrl-C ends the process at once. What is half written is a draft.
+        # A daemon: a second Ctrl-C ends the process immediately. What is half written is a draft.
         self._thread = threading.Thread(
             target=self._write, args=(arrays,), name="checkpoint", daemon=True
         )
