@@ -50,3 +50,18 @@ def projections(name: str, array: np.ndarray, count: int = 2) -> np.ndarray:
     rng = np.random.default_rng(zlib.crc32(f"{name} {array.size}".encode()))
     flat = np.ascontiguousarray(array, np.float32).reshape(-1)
     return np.float64([flat @ rng.standard_normal(flat.size, np.float32) for _ in range(count)])
+
+
+def regions(height: int, width: int, count: int = 6) -> np.ndarray:
+    """Return random boxes of two images, (2, count, 4) float32, xyxy in pixels.
+
+    Args:
+        height: Height of the images in pixels.
+        width: Width of the images in pixels.
+        count: Number of boxes of an image.
+    """
+    rng = np.random.default_rng(1)
+    limits = np.array([width, height])
+    low = rng.uniform(0, 0.6, (2, count, 2)) * limits
+    sides = rng.uniform(0.1, 1, (2, count, 2)) * limits
+    return np.concatenate([low, np.minimum(low + sides, limits)], axis=-1).astype(np.float32)
