@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import visiongarden as vg
 from visiongarden import linting, recipes, registry
+from visiongarden.config.yaml import load_scalar
 from visiongarden.errors import UserError
 from visiongarden.kinds import KINDS
 from visiongarden.scaffold import CREATED, new
@@ -34,7 +35,9 @@ def folder(tmp_path_factory):
     for kind in KINDS:
         new(kind, f"fresh_{kind}", folder / "plain")
     new("head", "fresh_mask_head", folder / "plain", task="instance_segmentation")
+    new("rules", "fresh_rules", folder / "plain")
     new("project", "FreshCells", folder)
+    new("rules", "AddedRules", folder / "fresh_cells/src/fresh_cells")
     for kind in KINDS:
         new(kind, f"Added{kind.title()}", folder / "fresh_cells/src/fresh_cells")
     return folder
@@ -56,6 +59,30 @@ def test_files_and_commands(tmp_path):
 def test_the_test_for_a_package_is_written_to_the_projects_tests(folder):
     test = folder / "fresh_cells/tests/test_added_block.py"
     assert "from fresh_cells.added_block import AddedBlock" in test.read_text("utf-8")
+
+
+def test_rules(tmp_path, monkeypatch):
+    """The file is valid, its test passes, and the recipe's line is a field of a recipe."""
+    made = new("rules", "OldCode", tmp_path)
+    assert [path.name for path in made.files] == ["old_code.yaml", "test_old_code.py"]
+    rules = vg.weights.read_rules(made.files[0])
+    assert rules.name == "old_code"
+    assert rules.renamed("body.layer2.0.down.b.bias") == "backbone/stage3/unit1/shortcut/norm.bias"
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("test_old_code").test_all_weights_are_copied()
+    *_, transfer, train = map(shlex.split, made.commands)
+    assert transfer[-2:] == ["--rules", made.files[0].as_posix()]
+    field, _, value = train[-1].partition("=")
+    assert field == "model.weights"
+    assert load_scalar(value, field)["rules"] == made.files[0].as_posix()
+    with pytest.raises(UserError, match="already exists"):
+        new("rules", "OldCode", tmp_path)
+
+
+def test_the_test_of_rules_in_a_package(folder):
+    test = folder / "fresh_cells/tests/test_added_rules.py"
+    assert 'files("fresh_cells") / "added_rules.yaml"' in test.read_text("utf-8")
+    assert (folder / "fresh_cells/src/fresh_cells/added_rules.yaml").is_file()
 
 
 @pytest.mark.parametrize("config", ["visiongarden", "default"])

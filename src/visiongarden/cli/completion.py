@@ -11,7 +11,7 @@ import typer
 
 from visiongarden.kinds import KINDS
 
-CREATED = (*KINDS, "project")
+CREATED = (*KINDS, "rules", "project")
 BACKENDS = ("tensorflow", "jax", "torch", "all", "none")
 PARTS = {"backbone": "backbones", "decoder": "decoders", "head": "heads"}
 """Package of each part of a model."""

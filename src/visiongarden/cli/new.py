@@ -22,7 +22,7 @@ def new(
     kind: Annotated[
         str,
         typer.Argument(
-            help="Kind, such as layer, loss or reader; or project.",
+            help="Kind, such as layer, loss or reader; rules; or project.",
             autocompletion=completion.kinds,
         ),
     ],

@@ -50,7 +50,7 @@ _RECIPE_LINES = {
 }
 """Override of a recipe that uses the new component, by kind."""
 
-CREATED = (*KINDS, "project")
+CREATED = (*KINDS, "rules", "project")
 """Kinds of code that `new` can create."""
 
 HEADS = {"detection": "head", "instance_segmentation": "mask_head"}
@@ -100,6 +100,8 @@ def new(kind: str, name: str, output: str | Path = ".", *, task: str | None = No
     if kind == "project":
         reject_known_module(forms.module)
         return _project(forms.class_name, forms.module, Path(output))
+    if kind == "rules":
+        return _rules(forms.module, Path(output))
     return _single(kind, forms.class_name, forms.module, Path(output), _template(kind, task))
 
 
@@ -124,14 +126,10 @@ def _template(kind: str, task: str | None) -> str:
 
 
 def _single(kind: str, class_name: str, stem: str, into: Path, template: str) -> Created:
-    package, top = _package(into)
+    package, tests = _places(into)
     module = f"{package}.{stem}" if package else stem
     if not package and not (into / f"{stem}.py").exists():
         reject_known_module(stem)
-    tests = top.parent / "tests" if package else into
-    if package and not tests.is_dir() and (top.parent.parent / "tests").is_dir():
-        tests = top.parent.parent / "tests"
-    tests = tests if tests.is_dir() else into
     test = tests / f"test_{stem}.py"
     # An activation is a function.
     name = stem if kind == "activation" else class_name
@@ -147,6 +145,37 @@ def _single(kind: str, class_name: str, stem: str, into: Path, template: str) ->
     elif line:
         commands.append(f"visiongarden train my_images --import {module} {shlex.quote(line)}")
     return Created(_write(texts), tuple(commands))
+
+
+def _places(into: Path) -> tuple[str, Path]:
+    """Return the dotted name of a package, "" for a plain folder, and the folder of its tests."""
+    package, top = _package(into)
+    tests = top.parent / "tests" if package else into
+    if package and not tests.is_dir() and (top.parent.parent / "tests").is_dir():
+        tests = top.parent.parent / "tests"
+    return package, tests if tests.is_dir() else into
+
+
+def _rules(stem: str, into: Path) -> Created:
+    """Write rules for a checkpoint, which are data, with their test."""
+    package, tests = _places(into)
+    path, test = into / f"{stem}.yaml", tests / f"test_{stem}.py"
+    line, place = "from pathlib import Path", f'Path(__file__).with_name("{stem}.yaml")'
+    if package:
+        line = "from importlib.resources import files"
+        place = f'str(files("{package}") / "{stem}.yaml")'
+    texts = {
+        path: _text("rules.yaml", file=path.as_posix()),
+        test: _text("test_rules.py", stem=stem, imports=line, place=place),
+    }
+    commands = (
+        f"pytest {test.as_posix()}",
+        "visiongarden transfer checkpoint.pth model.keras --output started.keras "
+        f"--rules {shlex.quote(path.as_posix())}",
+        "visiongarden train my_images "
+        + shlex.quote(f"model.weights={{source: checkpoint.pth, rules: {path.as_posix()}}}"),
+    )
+    return Created(_write(texts), commands)
 
 
 def _package(into: Path) -> tuple[str, Path]:
