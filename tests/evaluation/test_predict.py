@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 import visiongarden as vg
 from visiongarden.cli.entry import main
@@ -312,3 +313,38 @@ def test_a_model_whose_scores_are_nan_is_an_error():
 def test_a_predictor_accepts_only_uint8():
     with pytest.raises(UserError, match="the images are of type float32"):
         Predictor(detector())(np.zeros((1, 32, 32, 3), np.float32))
+
+
+@pytest.mark.slow
+def test_masks_are_written_as_run_lengths_or_polygons(tmp_path, file):
+    head = vg.heads.AnchorFreeMasks(num_classes=2, bins=4, prototypes=4)
+    vg.Detector(
+        vg.backbones.CSPDarknet(depth=0.33, width=0.0625, levels=("p3",)),
+        vg.decoders.FPN(channels=8, levels=("p3",)),
+        head,
+        image_size=(64, 96),
+        class_map=NAMES,
+    ).save(tmp_path / "m.keras")
+    found = {}
+    for masks in ("rle", "polygons"):
+        folder = predict_folder(
+            tmp_path / "m.keras", [file], tmp_path / masks, score=1e-5, masks=masks
+        ).folder
+        found[masks] = json.loads((folder / "detections.json").read_text())[0]["detections"]
+    assert len(found["rle"]) == len(found["polygons"]) > 0
+    for one, other in zip(found["rle"], found["polygons"], strict=True):
+        pixels = coco_mask.decode(one["segmentation"])
+        assert pixels.shape == (64, 96)
+        if other["segmentation"] is None:
+            assert not pixels.any()
+            continue
+        drawn = coco_mask.merge(coco_mask.frPyObjects(other["segmentation"], 64, 96))
+        assert np.array_equal(coco_mask.decode(drawn), pixels)
+    with pytest.raises(UserError, match="did you mean polygons"):
+        predict_folder(tmp_path / "m.keras", [file], tmp_path / "new", masks="polygon")
+    assert not (tmp_path / "new").exists()
+
+
+def test_masks_of_a_model_without_them_are_an_error(files, images):
+    with pytest.raises(UserError, match="have no masks of objects"):
+        predict_folder(files / "classifier.keras", [images / "05.png"], "out", masks="polygons")

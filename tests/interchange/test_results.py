@@ -176,12 +176,33 @@ def fixed(instances, fix):
 KEYPOINTS = Keypoints(np.full((3, 2, 3), 2.0), names=("nose", "tail"))
 
 
+def test_masks_in_pandas(found):
+    size = (480, 640)
+    whole = found.replace(masks=masks_of(size))
+    frame = whole.to_pandas()
+    assert frame["segmentation"][0] == [[1.0, 1.0, 9.0, 1.0, 9.0, 7.5]]
+    assert mask_api.area(frame["segmentation"][1]) == 5
+    assert frame["segmentation"][2] is None
+    back = Instances.from_pandas(frame, ANIMALS, size)
+    np.testing.assert_array_equal(back.masks.bitmaps(), whole.masks.bitmaps())
+    best = Instances.from_pandas(frame[frame.score > 0.6], ANIMALS, size)
+    np.testing.assert_array_equal(best.masks.bitmaps(), whole.masks.bitmaps()[:1])
+
+
+def test_masks_as_polygons(found):
+    pixels = Masks.from_bitmaps(masks_of().bitmaps())
+    one, other, nothing = found.replace(masks=pixels.to_polygons()).to_dict()["detections"]
+    drawn = mask_api.merge(mask_api.frPyObjects(other["segmentation"], 480, 640))
+    np.testing.assert_array_equal(mask_api.decode(drawn), pixels.bitmaps()[1])
+    assert len(one["segmentation"][0]) > 6
+    assert nothing["segmentation"] is None
+
+
 @pytest.mark.parametrize(
     ("method", "arguments", "changes", "message"),
     [
         ("to_supervision", (), {"keypoints": KEYPOINTS}, "the keypoints would be lost"),
         ("to_pandas", (), {"keypoints": KEYPOINTS}, "the keypoints would be lost"),
-        ("to_pandas", (), {"masks": masks_of()}, "the masks would be lost"),
         ("to_pandas", (), {"data": {"embedding": np.ones((3, 8))}}, "'embedding' cannot be stored"),
         ("to_pandas", (), {"data": {"score": np.ones(3)}}, "'score' cannot be stored"),
         ("to_keras", (), {"masks": masks_of()}, "the masks would be lost"),

@@ -182,6 +182,10 @@ def predict(
         float | None, typer.Option(min=0, max=1, help="IoU threshold of NMS. Defaults to 0.7.")
     ] = None,
     precision: PrecisionOrNone = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Masks of objects as rle (default) or polygons."),
+    ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -198,7 +202,9 @@ def predict(
     start(imports, verbose=verbose)
     from visiongarden import reporting
 
-    results = reporting.predict_folder(model, images, output, score, iou, precision, LOGGER.warning)
+    results = reporting.predict_folder(
+        model, images, output, score, iou, precision, LOGGER.warning, masks
+    )
     missing = results.total - results.files
     if results.interrupted:
         LOGGER.warning(f"interrupted: {missing} of {results.total} images are missing")

@@ -18,14 +18,16 @@ from visiongarden.interchange.checks import (
 from visiongarden.interchange.optional import imported_library
 
 _CORNERS = ("x1", "y1", "x2", "y2")
+_MASKS = "segmentation"
 _ROTATED = ("center_x", "center_y", "width", "height", "angle")
 
 
 def to_frame(objects: Objects, names: Sequence[str] | None) -> Any:
     """Return a frame with the columns x1, y1, x2, y2, score, class_index and, if known, class.
 
-    Rotated boxes have the columns center_x, center_y, width, height and angle (degrees). Further
-    arrays (n,) are columns too; what the objects do not have, the frame does not have.
+    Rotated boxes have the columns center_x, center_y, width, height and angle (degrees), masks the
+    column segmentation: polygons or run lengths as in COCO. Further arrays (n,) are columns too;
+    what the objects do not have, the frame does not have.
 
     Args:
         objects: objects of one image.
@@ -33,11 +35,11 @@ def to_frame(objects: Objects, names: Sequence[str] | None) -> Any:
 
     Raises:
         UserError: pandas is not installed, a name of a column is a duplicate, or the objects have
-            masks, keypoints or arrays of more axes, which would be lost.
+            keypoints or arrays of more axes, which would be lost.
     """
-    refuse_lost(objects, ("rotated", "columns"), "the columns of a data frame")
+    refuse_lost(objects, ("rotated", "masks", "columns"), "the columns of a data frame")
     names_and_boxes = [(_CORNERS, objects.boxes), (_ROTATED, objects.rotated)]
-    columns = {
+    columns: dict[str, Any] = {
         name: array[:, i]
         for names, array in names_and_boxes
         if array is not None
@@ -45,6 +47,8 @@ def to_frame(objects: Objects, names: Sequence[str] | None) -> Any:
     }
     if objects.scores is not None:
         columns["score"] = objects.scores
+    if objects.masks is not None:
+        columns[_MASKS] = objects.masks.to_coco()
     for name, array in objects.columns.items():
         if array.ndim > 1 or name in (*columns, "class_index", "class"):
             raise UserError(
@@ -119,9 +123,11 @@ def from_frame(frame: Any, names: Sequence[str] | None, size: Any) -> Objects:
     others = {
         str(name): _column(frame[name])
         for name in frame.columns
-        if str(name) not in (*needed, "class", "class_index")
+        if str(name) not in (*needed, "class", "class_index", _MASKS)
     }
-    return objects._replace(rotated=None if own is _CORNERS else boxes, columns=others)
+    masks = list(frame[_MASKS]) if _MASKS in columns else None
+    rotated = None if own is _CORNERS else boxes
+    return objects._replace(rotated=rotated, masks=masks, columns=others)
 
 
 def _column(values: Any) -> np.ndarray:

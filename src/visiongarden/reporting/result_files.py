@@ -17,12 +17,12 @@ import numpy as np
 
 from visiongarden.data.file_names import image_names, names_in
 from visiongarden.data.model_pixels import pixels_for
-from visiongarden.errors import UserError, option
+from visiongarden.errors import UserError, nearest, option
 from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models.kinds import OfWholeImages, pixel_values_of
 from visiongarden.models.precision import model_in_precision
 from visiongarden.storage import atomic_write
-from visiongarden.tasks import PredictionFiles, task_of
+from visiongarden.tasks import PredictionFiles, Task, task_of
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
@@ -35,6 +35,9 @@ _PNG_START = 33
 
 _MARKER = _chunk(b"tEXt", b"Software\0visiongarden prediction")
 """PNG chunk that marks an image as a result, so that a later prediction may replace it."""
+
+_MASKS = ("rle", "polygons")
+"""Formats of the masks of objects in JSON files."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -118,6 +121,7 @@ def predict_folder(
     iou: float | None = None,
     precision: str | None = None,
     warn: Callable[[str], None] = _LOG.warning,
+    masks: str | None = None,
 ) -> FileResults:
     """Predict on image files as `predict_files` does, and return a summary.
 
@@ -129,9 +133,11 @@ def predict_folder(
         iou: As in `visiongarden.evaluation.predict`.
         precision: As in `visiongarden.evaluation.predict`.
         warn: Function that is called with one line for each image that cannot be read.
+        masks: How masks of objects are written: "rle", COCO's run lengths, which is the default, or
+            "polygons".
 
     Raises:
-        UserError: As in `predict_files`.
+        UserError: As in `predict_files`, or the results of the model have no masks.
         DataError: As in `predict_files`.
         KeyboardInterrupt: After Ctrl-C, if no result was written before it.
     """
@@ -141,6 +147,7 @@ def predict_folder(
     _check_output_folder(files, output)
     loaded = model_in_precision(model, precision)
     task = task_of(loaded)
+    _check_masks(masks, task)
     report = task.prediction_files(loaded.class_map, task.score if score is None else score)
     _check_overwritten(report, files, output)
     skipped: list[str] = []
@@ -157,6 +164,8 @@ def predict_folder(
             else:
                 image, found, best = result
                 drawn = task.draw(image, found, loaded.class_map)
+                if masks == "polygons":
+                    found = found.replace(masks=found.masks.to_polygons())
                 _write(report, output, file, drawn, found, best)
     except KeyboardInterrupt:
         interrupted = True
@@ -172,6 +181,26 @@ def predict_folder(
     if not report.rows and first is not None:
         raise first
     return FileResults(output, len(report.rows), len(files), report.summary(), skipped, interrupted)
+
+
+def _check_masks(masks: str | None, task: Task) -> None:
+    """Raise an error if masks cannot be written as specified, before an image is read."""
+    if masks is None:
+        return
+    if masks not in _MASKS:
+        raise UserError(
+            "the format of the masks is unknown",
+            rule=f"one of {', '.join(_MASKS)}",
+            received=masks,
+            fix=nearest(masks, _MASKS),
+        )
+    if "masks" not in task.needs:
+        raise UserError(
+            f"the results of the model have no masks of objects, but {option('masks')} is {masks}",
+            rule="a model of instance segmentation",
+            received=f"the task {task.name}",
+            fix=f"leave out {option('masks')}",
+        )
 
 
 def _results(

@@ -75,6 +75,7 @@ class Conversions(Result):
         known) and "class_index"; "score"; "box", left, top, right and bottom in pixels, or
         "rotated_box", center, width, height and angle in degrees; "segmentation" and "keypoints" as
         in COCO; "crowd"; "area"; "data", the further columns. A value that is not finite is None.
+        Masks of pixels are run lengths; `masks.to_polygons()` makes polygons of them.
 
         Raises:
             UserError: a class is outside the class map, a score is not from 0 to 1, or a field
@@ -133,12 +134,12 @@ class Conversions(Result):
         """Return a `pandas.DataFrame` with one row per object.
 
         The columns are x1, y1, x2, y2 (pixels), or center_x, center_y, width, height and angle
-        (degrees) of rotated boxes; score, class_index, class if the names are known, crowd, area
-        and further columns, as far as the instances have them.
+        (degrees) of rotated boxes; score, segmentation (the mask as in COCO), class_index, class if
+        the names are known, crowd, area and further columns, as far as the instances have them.
 
         Raises:
             UserError: pandas is not installed, a class is outside the class map, or there are
-                masks, keypoints, custom fields or columns with more than one axis.
+                keypoints, custom fields or columns with more than one axis.
         """
         return data_frames.to_frame(self._objects(), self._names)
 

@@ -243,6 +243,21 @@ class Masks:
         """
         return [mask.polygons(self.size) for mask in self._parts]
 
+    def to_polygons(self) -> Masks:
+        """Return the masks as polygons, see `polygons`; whatever is written then has polygons.
+
+        An object without pixels has no mask there.
+
+        Example:
+            >>> import numpy as np
+            >>> found = Masks.from_bitmaps(np.ones((1, 2, 3), bool))
+            >>> found.to_coco()
+            [{'size': [2, 3], 'counts': '06'}]
+            >>> found.to_polygons().to_coco()
+            [[[0.0, 0.0, 0.0, 2.0, 3.0, 2.0, 3.0, 0.0]]]
+        """
+        return Masks((PolygonMask(rings) for rings in self.polygons()), self.size)
+
     def area(self) -> np.ndarray:
         """Return the number of pixels of each object on the canvas, float64 (n,)."""
         return np.array([self._area_of(mask) for mask in self._parts], np.float64)
