@@ -77,3 +77,26 @@ def test_labels_of_the_image_are_listed():
     drawn = draw_sample(GRAY, unknown, NAMES, values)
     assert (drawn[:14, :2] == color_of(0)).all(axis=-1).any()
     assert (drawn[14:40, :2] == color_of(1)).all(axis=-1).any()
+
+
+def test_masks_of_a_single_class_have_a_color_each_and_names_cover_no_other():
+    size = (200, 300)
+    boxes = np.array([[10, 40, 130, 140], [20, 42, 140, 150], [200, 100, 212, 112]], np.float32)
+    bitmaps = np.zeros((3, *size), bool)
+    for bitmap, (x1, y1, x2, y2) in zip(bitmaps, boxes.astype(int), strict=True):
+        bitmap[y1:y2, x1:x2] = True
+    found = Instances(
+        size, Boxes(boxes), [0, 0, 0], scores=[0.9, 0.8, 0.7], masks=Masks.from_bitmaps(bitmaps)
+    )
+    picture = np.zeros((*size, 3), np.uint8)
+    drawn = draw_instances(picture, found, ClassMap(("cell",)))
+    names = draw_instances(picture, found.replace(masks=None), ClassMap(("cell",)))
+    colors = [color_of(i) for i in range(3)]
+    # The centers, away from outlines: 0.4 of the color of each object.
+    for color, (x, y) in ((colors[0], (14, 100)), (colors[1], (136, 145)), (colors[2], (206, 106))):
+        assert np.abs(drawn[y, x] - 0.4 * np.array(color)).max() < 2
+    # Names: that of the best object, not of the one that it would be covered by, nor of the small.
+    assert drawn[30, 11].tolist() == list(colors[0])
+    assert not drawn[30, 137].any()
+    assert not drawn[90:98, 205:230].any()
+    assert names[90:98, 205:230].any()

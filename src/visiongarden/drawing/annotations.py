@@ -20,6 +20,7 @@ _SHIFT = 4
 """Fractional bits of OpenCV's coordinates."""
 _FINE = 2**_SHIFT
 _FARTHEST = 2.0**24
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_sample(
@@ -55,7 +56,9 @@ def draw_instances(
 ) -> np.ndarray:
     """Draw masks, boxes, keypoints and class names of objects on a copy of the image.
 
-    Masks are translucent. Visible keypoints are discs and hidden ones rings; each point of the
+    Masks are translucent. Where there is a single class, each mask has its own color, so that
+    objects that touch can be told apart; names that would cover more than their object, or another
+    name, are left out. Visible keypoints are discs and hidden ones rings; each point of the
     skeleton has its own color, the same in all objects.
 
     Args:
@@ -70,7 +73,10 @@ def draw_instances(
     names = class_map or instances.class_map
     count = len(instances)
     classes = np.zeros(count, int) if instances.classes is None else instances.classes
-    colors = [color_of(int(index)) for index in classes]
+    colored = classes
+    if instances.masks is not None and names is not None and len(names) == 1:
+        colored = np.arange(count)
+    colors = [color_of(int(index)) for index in colored]
     if instances.masks is not None:
         for polygons, color in zip(instances.masks.polygons(), colors, strict=True):
             _fill(picture, polygons, color)
@@ -86,19 +92,57 @@ def draw_instances(
             _outline(picture, rings[i], colors[i], thick)
     if instances.keypoints is not None:
         draw_keypoints(picture, instances.keypoints)
-    for i in order.tolist():
-        name = names.names[int(classes[i])] if names else str(int(classes[i]))
-        text = name if instances.classes is not None else ""
-        if instances.scores is not None:
-            text += f" {float(instances.scores[i]):.2f}"
-        if instances.crowd is not None and instances.crowd[i]:
-            text += " (crowd)"
-        if text.strip():
-            # The name is at the highest corner, for a rotated box too.
-            corner = rings[i][np.lexsort((rings[i][:, 0], rings[i][:, 1]))[0]]
-            x, y = _bounded(corner).round().astype(int).tolist()
-            label(picture, text.strip(), (x, y), size, colors[i])
+    labels = {i: _text(instances, i, names) for i in order.tolist()}
+    # The name is at the highest corner, for a rotated box too.
+    corners = {
+        i: tuple(
+            _bounded(rings[i][np.lexsort((rings[i][:, 0], rings[i][:, 1]))[0]])
+            .round()
+            .astype(int)
+            .tolist()
+        )
+        for i, text in labels.items()
+        if text
+    }
+    if instances.masks is not None:
+        corners = _uncovered(picture, rings, labels, corners, size)
+    for i, corner in corners.items():
+        label(picture, labels[i], corner, size, colors[i])
     return picture
+
+
+def _text(instances: Instances, row: int, names: ClassMap | None) -> str:
+    """Return the name of an object's class, its score, and whether it is a crowd."""
+    text = ""
+    if instances.classes is not None:
+        index = int(instances.classes[row])
+        text = names.names[index] if names else str(index)
+    if instances.scores is not None:
+        text += f" {float(instances.scores[row]):.2f}"
+    if instances.crowd is not None and instances.crowd[row]:
+        text += " (crowd)"
+    return text.strip()
+
+
+def _uncovered(
+    picture: np.ndarray,
+    rings: list[np.ndarray],
+    labels: Mapping[int, str],
+    corners: dict[int, tuple[int, int]],
+    size: float,
+) -> dict[int, tuple[int, int]]:
+    """Return the corners of the names that are smaller than their objects and cover no other."""
+    kept: dict[int, tuple[int, int]] = {}
+    places: list[tuple[int, int, int, int]] = []
+    for i, corner in reversed(list(corners.items())):
+        left, top, width, height, _ = _place(picture, labels[i], corner, size)
+        if width * height > float(np.ptp(rings[i], axis=0).prod()):
+            continue
+        right, bottom = left + width, top + height
+        if all(left >= r or right <= x or top >= b or bottom <= y for x, y, r, b in places):
+            places.append((left, top, right, bottom))
+            kept[i] = corner
+    return dict(reversed(list(kept.items())))
 
 
 def draw_keypoints(picture: np.ndarray, keypoints: Keypoints) -> None:
@@ -309,16 +353,23 @@ def label(
     Returns:
         Height of the background in pixels.
     """
-    font = cv2.FONT_HERSHEY_SIMPLEX
     # OpenCV's Hershey fonts have ASCII characters only.
     text = text.encode("ascii", "replace").decode()
-    (width, height), base = cv2.getTextSize(text, font, size, 1)
-    height += base + 2
-    left = int(np.clip(corner[0], 0, max(picture.shape[1] - width, 0)))
-    top = corner[1] - height if above and corner[1] >= height else corner[1]
+    left, top, width, height, base = _place(picture, text, corner, size, above)
     cv2.rectangle(picture, (left, top), (left + width, top + height), color, -1)
     # Luma of ITU-R BT.601.
     dark = sum(c * w for c, w in zip(color, (0.3, 0.59, 0.11), strict=True)) > 140
     ink = (0, 0, 0) if dark else (255, 255, 255)
-    cv2.putText(picture, text, (left, top + height - base), font, size, ink, 1, cv2.LINE_AA)
+    cv2.putText(picture, text, (left, top + height - base), _FONT, size, ink, 1, cv2.LINE_AA)
     return height
+
+
+def _place(
+    picture: np.ndarray, text: str, corner: tuple[int, int], size: float, above: bool = True
+) -> tuple[int, int, int, int, int]:
+    """Return left, top, width and height of the background of a label, and its baseline."""
+    (width, height), base = cv2.getTextSize(text, _FONT, size, 1)
+    height += base + 2
+    left = int(np.clip(corner[0], 0, max(picture.shape[1] - width, 0)))
+    top = corner[1] - height if above and corner[1] >= height else corner[1]
+    return left, top, width, height, base
