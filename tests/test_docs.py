@@ -163,6 +163,68 @@ def test_the_page_about_transforms_runs(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
+def nuclei(folder, count=8):
+    """Write images of 64 × 64 pixels with three discs each, and a file for each disc."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        image = np.zeros((64, 64, 3), np.uint8)
+        for kind in ("images", "masks"):
+            (folder / f"{number:02}" / kind).mkdir(parents=True)
+        for disc in range(3):
+            mask = np.zeros((64, 64), np.uint8)
+            x, y = (int(rng.integers(10, 54)), 10 + 22 * disc)
+            cv2.circle(mask, (x, y), 8, 255, -1)
+            image[mask > 0] = rng.integers(100, 255, 3)
+            cv2.imwrite(str(folder / f"{number:02}/masks/{disc}.png"), mask)
+        cv2.imwrite(str(folder / f"{number:02}/images/{number:02}.png"), image)
+
+
+@pytest.fixture
+def nuclei_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    nuclei(tmp_path / "nuclei" / "train")
+    nuclei(tmp_path / "nuclei" / "val", 4)
+    return tmp_path
+
+
+def test_the_data_of_the_page_about_instance_segmentation(nuclei_folder, capsys):
+    lines = command_lines("instance_segmentation.md")
+    quick = [line for line in lines if line.split()[1] in ("data", "recipe")]
+    assert len(quick) == 4
+    for line in quick:
+        with pytest.raises(SystemExit) as ended:
+            main(shlex.split(line)[1:])
+        assert ended.value.code == 0, line
+    assert "type: AnchorFreeMasks" in capsys.readouterr().out
+    assert vg.read("nuclei_coco").row(0).polygons is not None
+    assert (nuclei_folder / "sheet.png").is_file()
+
+
+@pytest.mark.slow
+def test_the_page_about_instance_segmentation_runs(nuclei_folder):
+    (nuclei_folder / "cell.png").write_bytes(
+        (nuclei_folder / "nuclei/train/00/images/00.png").read_bytes()
+    )
+    names = {}
+    ran = []
+    for kind, text in blocks("instance_segmentation.md"):
+        # Untrained, no box has a score of 0.5.
+        text = text.replace("0.5", "0.001")
+        if kind == "python":
+            exec(text, names)  # noqa: S102  text of this repository
+            continue
+        for line in text.splitlines():
+            if line.startswith("visiongarden"):
+                ran.append(line.split()[1])
+                run(nuclei_folder, command(line))
+    assert ran == [
+        *("data", "data", "recipe", "data", "train", "evaluate", "predict", "export"),
+        *("evaluate", "new", "check"),
+    ]
+    assert len(names["polygons"]) == len(names["encoded"]) == len(names["found"])
+    assert (nuclei_folder / "predictions" / "cell.png").is_file()
+
+
 def test_the_page_about_losses_runs(monkeypatch):
     monkeypatch.setattr(registry, "_known", dict(registry._known))
     names = {}

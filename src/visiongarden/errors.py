@@ -138,13 +138,16 @@ def nearest(name: str, valid: Iterable[str], limit: int = 3) -> str:
     Example:
         >>> nearest("ResNt", ["ResNet", "Darknet"])
         'did you mean ResNet? (valid: Darknet, ResNet)'
+        >>> nearest("YOLO", ["coco", "yolo"])
+        'did you mean yolo? (valid: coco, yolo)'
     """
     names = sorted(valid)
     if not names:
         return ""
     # The time of `get_close_matches` grows with the square of a name's length for each valid name.
     # Names may come from files, so their length and number are limited.
-    close = difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)
+    same = [each for each in names if each.casefold() == name.casefold()]
+    close = same or difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)
     listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     if close:
         return f"did you mean {', '.join(close)}? (valid: {listed})"
