@@ -57,8 +57,8 @@ def draw_instances(
     """Draw masks, boxes, keypoints and class names of objects on a copy of the image.
 
     Masks are translucent. Where there is a single class, each mask has its own color, so that
-    objects that touch can be distinguished; names that would cover more than their object, or another
-    name, are left out. Visible keypoints are discs and hidden ones rings; each point of the
+    objects that touch can be distinguished; names that would cover more than their object, or
+    another name, are left out. Visible keypoints are discs and hidden ones rings; each point of the
     skeleton has its own color, the same in all objects.
 
     Args:
