@@ -100,6 +100,14 @@ _MASKS = {
     "task": "instance_segmentation",
     "overrides": ("model.backbone={type: ResNet, depth: 18, width: 0.5}",),
 }
+_LEVELS = "levels: [p2, p3, p4, p5]"
+_TWO_STAGES = (
+    f"model.backbone={{type: ResNet, depth: 18, width: 0.5, {_LEVELS}}}",
+    f"model.decoder={{type: FPN, channels: 64, {_LEVELS}}}",
+    # The smallest anchors have sides of 16 pixels.
+    "model.head={type: MaskRCNN, filters: 64, anchor_size: 4, box_units: 256, "
+    "proposals_per_level: 300, proposals: 300, regions: 128}",
+)
 _NUCLEI = (DATA / "nuclei_dsb2018", "InstanceMaskFolders")
 
 CASES = {
@@ -110,6 +118,9 @@ CASES = {
     "bccd": Case(DATA / "bccd", "VOC", 40, test="test"),
     "raccoon": Case(DATA / "raccoon", "VOC", 60),
     "nuclei16": Case(*_NUCLEI, **_MASKS | {"size": 256}, copy=few_nuclei),
+    "nuclei16_two_stages": Case(
+        *_NUCLEI, **_MASKS | {"size": 256, "overrides": _TWO_STAGES}, copy=few_nuclei
+    ),
     "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS, min_side=8.0),
     "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),
 }

@@ -344,3 +344,14 @@ def test_a_model_trains_evaluates_predicts_and_reopens(tmp_path):
         again = load(tmp_path / "model.keras").predict_on_batch(images())
         for one, other in zip(keras.tree.flatten(raw), keras.tree.flatten(again), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_training_lowers_the_loss():
+    keras.utils.set_random_seed(0)
+    model = small(regions=32)
+    model.compile(keras.optimizers.Adam(3e-3), jit_compile=keras.backend.backend() == "jax")
+    history = model.fit(images(), TARGETS, batch_size=2, epochs=30, verbose=0).history
+    assert history["loss"][-1] < 0.75 * history["loss"][0]
+    for term in ("objectness", "class", "mask"):
+        assert history[term][-1] < history[term][0], term

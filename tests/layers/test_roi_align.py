@@ -85,7 +85,7 @@ def test_the_gradient_is_that_of_finite_differences():
     layer = vg.layers.RoIAlign(STRIDES, 2, canonical_size=16, canonical_level=2)
 
     def total(tensors):
-        return k.sum(layer(tensors, boxes) * factors)
+        return k.sum(layer(tensors, boxes) * k.convert_to_tensor(factors))
 
     _, gradients = value_and_gradients(total)(given)
     # The layer is linear in the maps: differences are exact up to rounding.
