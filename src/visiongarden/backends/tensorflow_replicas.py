@@ -45,6 +45,10 @@ class TensorFlowReplicas(Engine):
         context = tf.distribute.get_replica_context()
         if context is None or context.num_replicas_in_sync == 1 or not tensors:
             return tensors
+        if self.processes == self.replicas:
+            # A collective between processes needs the device of each tensor; constants have none.
+            with tf.device(self.strategy.extended.worker_devices[0]):
+                tensors = [tf.identity(tensor) for tensor in tensors]
         found: list[Any] = context.all_reduce(tf.distribute.ReduceOp.SUM, tensors)
         return found
 

@@ -1,0 +1,265 @@
+"""Training on several devices is that on one device, and ends in all processes together."""
+
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from tests.training.tiny import batches, classifier, settings
+from tests.training.two_processes import batches as boxes_batches
+
+from visiongarden import UserError
+from visiongarden.backends import distribution
+from visiongarden.backends.distribution import Engine
+from visiongarden.data.shares import Share
+from visiongarden.errors import ConfigError, DataError
+from visiongarden.losses import Loss
+from visiongarden.training import check_batch_size, fit
+from visiongarden.training.source import EpochBatches
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = "tests.training.two_processes"
+BACKEND = keras.backend.backend()
+TRAINING = {"epochs": 2, "batch_norm": "synchronized"}
+
+
+@pytest.fixture
+def devices(monkeypatch):
+    """Pretend an engine of several devices, whose steps are never run."""
+
+    def pretend(count, norms=("per_device", "synchronized")):
+        engine = Engine()
+        engine.devices = engine.replicas = count
+        engine.norms = norms
+        monkeypatch.setattr(distribution, "_active", engine)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("size", "count", "nearest"), [(10, 4, "8 and 12"), (3, 4, "4 and 8"), (7, 2, "6 and 8")]
+)
+def test_a_batch_that_the_devices_do_not_divide_names_the_two_nearest(
+    devices, size, count, nearest
+):
+    devices(count)
+    with pytest.raises(UserError, match=f"the nearest are {nearest}"):
+        check_batch_size(size)
+
+
+def test_a_small_dataset_limits_the_nearest_batch(devices):
+    devices(4)
+    with pytest.raises(UserError) as error:
+        check_batch_size(7, limit=7)
+    assert error.value.fix == "training.batch_size=4"
+
+
+@pytest.mark.parametrize(
+    ("changes", "norms", "fix"),
+    [
+        ({"precision": "mixed_float16"}, ("per_device",), "training.precision=mixed_bfloat16"),
+        ({"batch_norm": "per_device"}, ("synchronized",), "training.batch_norm=synchronized"),
+    ],
+)
+def test_settings_that_several_devices_do_not_have(devices, tmp_path, changes, norms, fix):
+    model = classifier()
+    devices(2, norms)
+    with pytest.raises(ConfigError) as error:
+        fit(model, batches(), tmp_path, settings(**changes))
+    assert error.value.fix == fix
+
+
+def test_the_launcher_determines_the_devices(monkeypatch):
+    variables = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "h", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    with pytest.raises(UserError, match="torchrun started 2 processes"):  # noqa: SIM117
+        with distribution.distributed(2):
+            pass
+
+
+def test_processes_read_their_rows_of_the_batches_of_other_loaders():
+    data = [row[0] for row in boxes_batches(2)]
+
+    class Batches:
+        def __len__(self):
+            return 2
+
+        def epoch(self, number, epochs=None):
+            return iter([type("Batch", (), {"images": x, "targets": {}}) for x in data])
+
+    read = [
+        [images for images, _ in EpochBatches(Batches(), 0, 0, 1, share=Share(rank, 2))]
+        for rank in range(2)
+    ]
+    for number, images in enumerate(data):
+        assert np.array_equal(images[0::2], read[0][number])
+        assert np.array_equal(images[1::2], read[1][number])
+    with pytest.raises(UserError, match="8 images cannot be divided among 3"):
+        next(EpochBatches(Batches(), 0, 0, 1, share=Share(0, 3)))
+
+
+def test_an_epoch_without_a_step_is_an_error(tmp_path, monkeypatch):
+    """Keras's `fit` would be called again without end."""
+    model = classifier()
+    monkeypatch.setattr(type(model), "fit", lambda self, *args, **kwargs: None)
+    model.stop_training = False
+    with pytest.raises(DataError, match="epoch 1 ended without a step"):
+        fit(model, batches(), tmp_path, settings())
+
+
+class _Halves(Engine):
+    """The other half of a batch, whose sums are known."""
+
+    replicas = devices = 2
+
+    def __init__(self, others):
+        self.others = list(others)
+
+    def summed(self, tensors):
+        return [a + b for a, b in zip(tensors, self.others.pop(0), strict=True)]
+
+
+def test_the_parts_of_a_loss_add_up_to_that_of_the_batch(monkeypatch):
+    """The mean of the losses of two halves would be another number: their counts differ."""
+    from tests.training.two_processes import detector
+
+    model, (images, targets) = detector(), boxes_batches(1)[0]
+    raw = model(images, training=False)
+    halves = [slice(0, 4), slice(4, 8)]
+
+    def part(rows):
+        return (
+            images[rows],
+            {name: array[rows] for name, array in targets.items()},
+            keras.tree.map_structure(lambda tensor: tensor[rows], raw),
+        )
+
+    whole = model.compute_terms(images, targets, raw)
+    loss: Loss = model.parts.head.chosen_loss()
+    counts = [
+        [term.count for term in loss(out, t, model.context((32, 32))).values()]
+        for _, t, out in map(part, halves)
+    ]
+    assert float(counts[0][0]) != float(counts[1][0])
+    added = dict.fromkeys(whole, 0.0)
+    for rows, others in zip(halves, counts[::-1], strict=True):
+        monkeypatch.setattr(distribution, "_active", _Halves([others]))
+        for name, value in model.compute_terms(*part(rows)).items():
+            added[name] += float(value)
+    assert added == pytest.approx({name: float(value) for name, value in whole.items()}, rel=1e-6)
+
+
+# The tests below start programs.
+
+
+def program(given, environment=None):
+    return subprocess.Popen(
+        [sys.executable, "-m", PROGRAM, json.dumps(given)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"} | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def answer(process):
+    output, errors = process.communicate(timeout=400)
+    found = [line for line in output.splitlines() if line.startswith("RESULT")]
+    assert found, errors[-3000:]
+    return json.loads(found[0].removeprefix("RESULT"))
+
+
+def ports(count):
+    with socket.socket() as one, socket.socket() as two:
+        for each in (one, two):
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in (one, two)][:count]
+
+
+def processes(given, changes=None):
+    """What two processes of the backend print."""
+    if BACKEND == "tensorflow":
+        workers = [f"127.0.0.1:{port}" for port in ports(2)]
+        cluster = {"worker": workers}
+        tasks = [{"type": "worker", "index": rank} for rank in range(2)]
+        environments = [{"TF_CONFIG": json.dumps({"cluster": cluster, "task": t})} for t in tasks]
+    else:
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports(1)[0]), "WORLD_SIZE": "2",
+                  "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
+        environments = [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(2)]
+    each = [given, given | (changes or {})]
+    started = [program(g, e) for g, e in zip(each, environments, strict=True)]
+    return [answer(process) for process in started]
+
+
+@functools.cache
+def alone(folder, epochs=2):
+    return answer(program({"devices": None, "folder": folder, "training": {"epochs": epochs}}))
+
+
+def assert_equal_run(found, expected):
+    """The loss of the first step to 1e-5; the others differ by rounding that grows."""
+    assert found["losses"][0] == pytest.approx(expected["losses"][0], rel=1e-5)
+    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-2)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_two_processes_train_as_one(tmp_path):
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
+    first, second = processes(given)
+    assert first["weights"] == second["weights"]
+    assert first["losses"] == second["losses"]
+    assert {"last.keras", "best.keras", "resume.npz", "history.json"} <= set(first["files"])
+    assert_equal_run(first, alone(str(tmp_path / "one")))
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_a_run_stops_in_both_processes_and_is_resumed_by_one(tmp_path):
+    """The second process alone asks to stop, within the second epoch."""
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
+    first, second = processes(given | {"stop_at": 13})
+    assert len(first["losses"]) == len(second["losses"]) == 13
+    resumed = answer(
+        program({"devices": None, "folder": given["folder"], "training": TRAINING, "resume": True})
+    )
+    assert len(resumed["losses"]) == 7
+    expected = alone(str(tmp_path / "one"))
+    assert_equal_run({"losses": first["losses"] + resumed["losses"]}, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_processes_that_differ_are_refused_with_one_message(tmp_path):
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
+    first, second = processes(given, {"training": TRAINING | {"epochs": 3}})
+    assert first["error"] == second["error"]
+    assert first["error"].startswith("process 1 differs from process 0 in training")
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_two_devices_of_one_process_train_as_one(tmp_path):
+    if BACKEND == "torch":
+        pytest.skip("each device has a process")
+    found = answer(program({"devices": 2, "folder": str(tmp_path / "two"), "training": TRAINING}))
+    assert found["apart"] == 0
+    assert_equal_run(found, alone(str(tmp_path / "one")))
+
+
+@pytest.mark.slow
+def test_statistics_of_each_device_are_equal_on_all(tmp_path):
+    training = {"epochs": 1, "batch_norm": "per_device"}
+    found = answer(program({"devices": 2, "folder": str(tmp_path / "two"), "training": training}))
+    assert found["apart"] == 0

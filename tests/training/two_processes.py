@@ -1,0 +1,102 @@
+"""Program of the tests of several devices: train a small detector, and print what it saw.
+
+Arguments: a JSON of `devices` (or null), `folder`, and fields of `Training`. Prints a JSON line.
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+from tests.training.tiny import TinyBackbone
+
+import visiongarden as vg
+from visiongarden.backends.distribution import distributed, engine, reported
+from visiongarden.errors import UserError
+from visiongarden.training import Training, fit
+
+LOSSES = []
+
+
+class Note(keras.callbacks.Callback):
+    """Keeps the mean of the loss after each step, and compares the replicas."""
+
+    stop_at, seen, apart = None, 0, 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        LOSSES.append(float(logs["loss"]))
+        if self.seen == self.stop_at and engine().rank == engine().processes - 1:
+            self.model.stop_training = True
+        for variable in (*self.model.variables, *self.model.optimizer.variables):
+            copies = [np.array(copy, "float64") for copy in copies_of(variable)]
+            for other in copies[1:]:
+                self.apart = max(self.apart, float(np.abs(copies[0] - other).max(initial=0)))
+
+
+def copies_of(variable):
+    """The values of a variable on the replicas of this process."""
+    value = variable.value
+    if keras.backend.backend() == "tensorflow":
+        return [each.numpy() for each in vars(value).get("_values", ())]
+    return []
+
+
+def batches(count=10, size=32, images=8):
+    rng, found = np.random.default_rng(0), []
+    for _ in range(count):
+        corner, sides = rng.uniform(2, 12, (images, 3, 2)), rng.uniform(6, 18, (images, 3, 2))
+        boxes = np.concatenate([corner, corner + sides], -1).astype(np.float32)
+        classes = rng.integers(-1, 2, (images, 3)).astype(np.int32)
+        pixels = rng.integers(0, 255, (images, size, size, 3)).astype(np.uint8)
+        found.append((pixels, {"boxes": boxes, "classes": classes}))
+    return found
+
+
+def detector(levels=("p3",)):
+    keras.utils.set_random_seed(0)
+    return vg.Detector(
+        backbone=TinyBackbone(),
+        decoder=vg.decoders.FPN(channels=8, levels=levels),
+        head=vg.heads.AnchorFree(num_classes=2),
+        image_size=32,
+    )
+
+
+def digest(model):
+    arrays = [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def run(given):
+    with distributed(given["devices"]), reported():
+        with engine().scope():
+            model = detector()
+        note = Note()
+        note.stop_at = given.get("stop_at")
+        if given.get("seed") and engine().rank:
+            keras.utils.set_random_seed(given["seed"])
+            model.set_weights([w + 1 for w in model.get_weights()])
+        settings = Training(tensorboard=False, **given["training"])
+        data = batches(images=given.get("images", 8))
+        history = fit(
+            model, data, given["folder"], settings, callbacks=(note,),
+            resume=given.get("resume", False),
+        )  # fmt: skip
+        return {
+            "losses": LOSSES,
+            "history": [row["loss"] for row in history],
+            "weights": digest(model),
+            "apart": note.apart,
+            "rank": engine().rank,
+            "files": sorted(file.name for file in Path(given["folder"]).glob("*")),
+        }
+
+
+if __name__ == "__main__":
+    try:
+        print("RESULT" + json.dumps(run(json.loads(sys.argv[1]))))
+    except UserError as error:
+        print("RESULT" + json.dumps({"error": str(error)}))
