@@ -338,6 +338,15 @@ def test_every_command_parses(page):
             pass
 
 
+# Options of torchrun and sbatch.
+OTHERS = {
+    "scale.md": {
+        "--nnodes", "--node-rank", "--nproc-per-node", "--master-addr", "--master-port",
+        "--nodes", "--ntasks-per-node", "--gpus-per-node", "--cpus-per-task", "--signal",
+    },
+}  # fmt: skip
+
+
 def options(command):
     inner = getattr(command, "commands", {}).values()
     return {name for p in command.params for name in p.opts}.union(*map(options, inner))
@@ -346,7 +355,7 @@ def options(command):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_name_exists(page):
     text = page.read_text(encoding="utf-8")
-    known = options(typer.main.get_command(app)) | {"--help"}
+    known = options(typer.main.get_command(app)) | {"--help"} | OTHERS.get(page.name, set())
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
     for name in set(re.findall(r"\bvg((?:\.[a-zA-Z_]\w*)+)", text)):
         found = vg
