@@ -21,12 +21,12 @@ from visiongarden.cli.entry import main
 from visiongarden.data import Dataset, fingerprint, read
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.recipes import resolve, train
-from visiongarden.recipes.run_folder import is_unfinished, locked, new_folder
+from visiongarden.recipes.run_folder import after_short_memory, is_unfinished, locked, new_folder
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scenes import make_mask_scenes
 from visiongarden.training import DataChangedError
 from visiongarden.training.precision import Precision
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, Term
 
 module = importlib.import_module("visiongarden.recipes.running")
 
@@ -139,9 +139,7 @@ def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfi
         assert new_folder(tmp_path, tmp_path) == tmp_path
 
 
-def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
-    tmp_path, data, monkeypatch, caplog
-):
+def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(tmp_path, data, monkeypatch):
     folder = tmp_path / "run"
 
     def full(*arguments, **options):
@@ -150,10 +148,11 @@ def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(
     writer = importlib.import_module("visiongarden.training.checkpoint_writer")
     with monkeypatch.context() as patch:
         patch.setattr(writer, "write_checkpoint", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UserError, match="could not be written: No space left") as error:
             train(recipe(data, epochs=1), output=folder)
+    assert error.value.rule.endswith("nothing was saved yet")
     assert (folder / "best.keras").is_file()
-    words = caplog.text.rpartition("to resume: visiongarden ")[2].splitlines()[0]
+    words = error.value.fix.removeprefix("free some space, then: visiongarden ")
     with pytest.raises(SystemExit) as end:
         main(shlex.split(words))
     assert end.value.code == 0
@@ -328,6 +327,55 @@ def test_an_overflow_in_the_only_step_saves_nothing_and_the_fix_works(run):
 def rate_in(source):
     """The peak learning rate of a recipe."""
     return resolve(source).training.optimizer.arguments["learning_rate"]["peak"]
+
+
+@vg.register(package="test_run_folder")
+class NeverFinite(vg.losses.Loss):
+    """Is NaN for any images."""
+
+    terms = ("class",)
+
+    def __call__(self, raw, targets, context):
+        scores = next(iter(raw.values()))["classes"]
+        return {"class": Term(keras.ops.mean(scores) * float("nan"), keras.ops.ones(()))}
+
+
+def test_the_images_of_a_divergence_are_kept(run):
+    settings = recipe("set", epochs=2)
+    head = settings.model.head.replace(loss=NeverFinite())
+    settings = settings.replace(model=settings.model.replace(head=head))
+    with pytest.raises(NotFiniteError, match="the loss became nan in epoch 1, step 1") as error:
+        train(settings, output="new")
+    folder = run.parent / "new" / "diverged-epoch-1-step-1"
+    assert str(folder.relative_to(run.parent)) in error.value.received
+    with np.load(folder / "batch.npz") as batch:
+        assert batch["images"].shape == (4, 32, 32, 3)
+        assert batch["targets/labels"].shape == (4, 2)
+    kept = read(folder / "data")
+    assert len(kept) == 4
+    names = [kept[i].info.source.name for i in range(4)]
+    assert all(name in error.value.received for name in names)
+    again = resolve(folder / "recipe.yaml")
+    assert (again.training.batch_size, again.training.epochs) == (4, 1)
+    with pytest.raises(NotFiniteError, match="the loss became nan in epoch 1, step 1"):
+        train(again, output="again")
+
+
+def test_short_memory_names_the_command(run, monkeypatch):
+    def short(*arguments, **options):
+        raise MemoryError("cannot allocate")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "fit", short)
+        with pytest.raises(UserError, match="too small for a batch of 4 images") as error:
+            train(recipe("set", epochs=1), output="new")
+    assert error.value.fix.endswith("new/recipe.yaml training.batch_size=2 --output new")
+    with pytest.raises(SystemExit) as end:
+        main(shlex.split(error.value.fix)[1:])
+    assert end.value.code == 0
+    # A run keeps its batch size: one with a checkpoint is not continued.
+    assert after_short_memory(run, 2).endswith("training.batch_size=2 --output " + str(run) + "-2")
+    assert after_short_memory(run, None) is None
 
 
 class Overflow(keras.callbacks.Callback):

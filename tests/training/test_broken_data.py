@@ -74,6 +74,30 @@ def test_an_image_that_breaks_is_named(tmp_path, images, workers):
         assert np.isfinite(archive["optimizer/0"]).all()
 
 
+def test_broken_images_are_skipped_and_counted(tmp_path, images, caplog):
+    options = {"broken_images": "skip"}
+    loader = find("classification").loader(read(images), (32, 32), 4, **options)
+    loader.samples.max_kept = 0
+
+    class BreakTwo(Break):
+        def __init__(self, root):
+            super().__init__(root)
+            self.files = sorted(self.files)[:2]
+
+    settings = SETTINGS.replace(epochs=3, broken_images="skip")
+    history = fit(model(), loader, tmp_path / "run", settings, callbacks=(BreakTwo(images),))
+    # An epoch is read ahead of its first step, so the second one may have some of them.
+    assert [entry["skipped_images"] for entry in history][::2] == [0, 2]
+    lines = [line for line in caplog.messages if line.startswith("skipped: ")]
+    assert len(lines) == 2
+    assert all("the image is truncated" in line for line in lines)
+    # All are broken: there is nothing to put in their place.
+    for file in images.rglob("*.png"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(DataError):
+        list(loader.epoch(0))
+
+
 class Short:
     """A custom loader whose second epoch lacks its last batch."""
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
+from visiongarden.errors import DataError
 from visiongarden.samples import Sample
 from visiongarden.samples.resizing import resize, resize_mask
 from visiongarden.transforms import Letterbox, Resizing
@@ -21,6 +24,20 @@ CACHE_BYTES = 2 * 2**30
 
 RECENT_BYTES = 384 * 2**20
 """Otherwise each process caches its most recent images, up to this size."""
+
+
+_NOTED: ContextVar[list[str]] = ContextVar("noted", default=[])  # noqa: B039  a sink
+
+
+@contextmanager
+def noted_skips() -> Iterator[list[str]]:
+    """Yield a list that receives a line for each image that is skipped inside the block."""
+    lines: list[str] = []
+    token = _NOTED.set(lines)
+    try:
+        yield lines
+    finally:
+        _NOTED.reset(token)
 
 
 @dataclass(frozen=True)
@@ -65,11 +82,19 @@ class DecodedSamples(Sequence[Sample]):
         detail: Resolution at which images are kept.
         processes: Number of processes, each of which fills its own cache.
         recent: Number of images that are worth caching if not all fit into memory.
+        skips: Whether the next image takes the place of one that cannot be decoded; see `skipped`.
     """
 
     def __init__(
-        self, dataset: Dataset, canvas: ImageSize, detail: Detail, processes: int, recent: int
+        self,
+        dataset: Dataset,
+        canvas: ImageSize,
+        detail: Detail,
+        processes: int,
+        recent: int,
+        skips: bool = False,
     ) -> None:
+        self.skips = skips
         self.dataset, self.canvas, self.detail = dataset, canvas, detail
         has_masks = "semantic" in dataset.fields
         size = detail.pixels(canvas) * (4 if has_masks else 3)
@@ -104,7 +129,7 @@ class DecodedSamples(Sequence[Sample]):
             if found is not None:
                 self._kept.move_to_end(index)
         if found is None:
-            found = self._decoded(index)
+            found = self._decoded_or_next(int(index))
             if self.max_kept:
                 with self._lock:
                     self._keep(index, found)
@@ -118,6 +143,17 @@ class DecodedSamples(Sequence[Sample]):
         self._kept[index] = sample
         while len(self._kept) > self.max_kept or self._bytes > self.max_bytes:
             self._bytes -= _bytes_of(self._kept.popitem(last=False)[1])
+
+    def _decoded_or_next(self, index: int) -> Sample:
+        """Return the sample of an image, or that of the next one that can be decoded."""
+        for place in range(index, index + len(self)):
+            try:
+                return self._decoded(place % len(self))
+            except DataError as error:
+                if not self.skips or place == index + len(self) - 1:
+                    raise
+                _NOTED.get().append(error.what)
+        raise IndexError(index)
 
     def _decoded(self, index: int) -> Sample:
         sample = self.dataset.load(index, self.canvas if self.detail.quick else None)

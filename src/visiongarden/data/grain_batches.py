@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from typing import Any
 
+from visiongarden.errors import DataError
+
 _PARENT_CHECK_SECONDS = 2.0
+_KILLED = re.compile(r"terminated unexpectedly with exit code (-?\d+)")
+"""What Grain reports; it may add lines."""
 
 
 def grain_batches(
@@ -38,7 +44,30 @@ def grain_batches(
         _ready_for_processes()
         options = grain.multiprocessing.MultiprocessingOptions(num_workers=workers)
         samples = samples.mp_prefetch(options, worker_init_fn=exit_with_parent)
-    return iter(samples.batch(batch_size, drop_remainder=drop_remainder, batch_fn=collate))
+    batches = iter(samples.batch(batch_size, drop_remainder=drop_remainder, batch_fn=collate))
+    return _while_they_live(batches, workers) if workers else batches
+
+
+def _while_they_live(batches: Iterator[Any], workers: int) -> Iterator[Any]:
+    """Iterate over batches, with an error of one paragraph when a process that loads them dies.
+
+    Raises:
+        DataError: A process was killed.
+    """
+    try:
+        yield from batches
+    except RuntimeError as error:
+        found = _KILLED.search(str(error))
+        if found is None:
+            raise
+        code = int(found[1])
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+        raise DataError(
+            f"one of the {workers} processes that load images was killed ({name})",
+            rule="they run until the epoch is complete; a system that is short of memory kills "
+            "the largest process",
+            fix=f"training.workers={workers // 2}",
+        ) from error
 
 
 def _ready_for_processes() -> None:
@@ -62,6 +91,11 @@ def exit_with_parent(worker: int, workers: int) -> None:
     parent = multiprocessing.parent_process()
     if parent is None:  # not a child process
         return
+    # Signals of a terminal, or of a job's end, reach all its processes. The run completes its step,
+    # and may need a batch for it; this process ends with the run.
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):  # Windows has no SIGUSR1
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     watch = threading.Thread(target=_watch, args=(parent.sentinel, os.getppid()), daemon=True)
     watch.start()
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import cv2
 import numpy as np
 
 from visiongarden.data.batches import as_tf_data
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.decoded import DecodedSamples, Detail, InOrder
+from visiongarden.data.decoded import DecodedSamples, Detail, InOrder, noted_skips
 from visiongarden.data.grain_batches import grain_batches
 from visiongarden.data.shares import WHOLE, Share
 from visiongarden.data.targets import targets_of
@@ -79,6 +79,8 @@ class Loader:
             pixels without an image in `transforms`.
         detail: Size at which decoded images are kept for training, relative to the canvas.
         targets: Function from a sample and the capacity to arrays; by default all annotations.
+        broken_images: What happens to an image that cannot be decoded: "error" ends the epoch, and
+            with "skip" the next image of the dataset takes its place (`BatchInfo.skipped`).
 
     Raises:
         UserError: `capacity` is smaller than the number of objects that can occur in one image
@@ -109,6 +111,7 @@ class Loader:
         resize: Resizing = Letterbox(),  # noqa: B008  frozen
         detail: float = 1.0,
         targets: Targets = targets_of,
+        broken_images: Literal["error", "skip"] = "error",
     ) -> None:
         if not isinstance(image_size, tuple | list) or len(image_size) != 2:
             side = image_size if isinstance(image_size, int) else 320
@@ -141,7 +144,9 @@ class Loader:
         # A mosaic's other images are at most WINDOW * STEP positions away: with this many cached,
         # each image is decoded once instead of four times.
         recent = WINDOW * STEP + 32 if training else 0
-        self.samples = DecodedSamples(dataset, self.sizes[-1], kept, workers, recent)
+        self.samples = DecodedSamples(
+            dataset, self.sizes[-1], kept, workers, recent, broken_images == "skip"
+        )
         # Here, and not by the pipeline of each epoch in each worker process.
         self.has_warned = _are_off(dataset, self.transforms or ())
         if self.has_warned:
@@ -202,6 +207,18 @@ class Loader:
             self.workers,
         )
 
+    def indices(self, number: int, batch: int) -> np.ndarray:
+        """Return the indices in the dataset of the images of a batch, in order.
+
+        A transform may combine them with other images.
+
+        Args:
+            number: Number of the epoch, from 0.
+            batch: Number of the batch in the epoch, from 0.
+        """
+        first = batch * self.batch_size
+        return _order(self, number)[first : first + self.batch_size]
+
     def sample(self, place: int, number: int = 0, epochs: int | None = None) -> Sample:
         """Return one sample of an epoch as the model receives it.
 
@@ -257,11 +274,12 @@ class _Epoch:
         return sample, _HERE
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
-        sample, placement = self.sample(int(self.places[index]))
+        with noted_skips() as skipped:
+            sample, placement = self.sample(int(self.places[index]))
         targets = self.loader.targets(sample, self.loader.capacity)
         if self.pipeline is not None:
             targets.pop("crowd", None)
-        return sample.image, targets, sample.info, placement
+        return sample.image, targets, sample.info, placement, skipped
 
 
 def _order(loader: Loader, number: int) -> np.ndarray:
@@ -314,7 +332,7 @@ def _placed_mask(mask: np.ndarray, size: ImageSize, placement: Placement) -> np.
 
 def _collated(rows: Sequence[tuple[Any, ...]]) -> Batch:
     """Stack samples into a `Batch`."""
-    images, targets, infos, places = zip(*rows, strict=True)
+    images, targets, infos, places, skipped = zip(*rows, strict=True)
     return Batch(
         np.stack(images),
         {name: np.stack([each[name] for each in targets]) for name in targets[0]},
@@ -323,6 +341,7 @@ def _collated(rows: Sequence[tuple[Any, ...]]) -> Batch:
             sizes=np.array([info.original_size for info in infos], np.int32),
             scales=np.array([place.scale for place in places], np.float32),
             offsets=np.array([place.offset for place in places], np.float32),
+            skipped=tuple(line for lines in skipped for line in lines),
         ),
     )
 

@@ -16,11 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from visiongarden.config import save_yaml
+from visiongarden.config import load_yaml, save_yaml
 from visiongarden.errors import UserError
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.run_folder import RECIPE
 from visiongarden.recipes.state_comparison import Kill, ResumeProof, compare_states
 from visiongarden.registry import registered
 from visiongarden.training import CheckpointInterval, newest_checkpoint, read_state
@@ -86,6 +87,7 @@ def prove_resume(
         done = whole.steps()
         if not done:
             raise UserError("the recipe trains no step", fix="training.epochs=1")
+        recipe = _with_precision_of(recipe, whole.folder)
         # Twice as many checkpoints as kills: some steps are lost at most kills.
         every = max(done // (2 * kills + 2), 1)
         killed = _Process(recipe, folder / "killed", steps, every)
@@ -102,6 +104,12 @@ def prove_resume(
 
 def _source(recipe: Recipe) -> str:
     return ", ".join(str(data.path) for data in recipe.datasets)
+
+
+def _with_precision_of(recipe: Recipe, run: Path) -> Recipe:
+    """Return the recipe with the precision of a run, which may have been chosen by measuring."""
+    precision = load_yaml(run / RECIPE)["training"]["precision"]
+    return recipe.replace(training=recipe.training.replace(precision=precision))
 
 
 def _check_numbers(steps: int, kills: int) -> None:
@@ -197,7 +205,7 @@ class _Process:
         words += ["--output", str(self.folder), "--quiet"]
         words += [word for name in self._modules for word in ("--import", name)]
         # A run that was killed before its first checkpoint has nothing to resume, and begins again.
-        words += ["--resume"] if (self.folder / "recipe.yaml").exists() else []
+        words += ["--resume"] if (self.folder / RECIPE).exists() else []
         path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
         with self._errors().open("wb") as errors:
             return subprocess.Popen(  # noqa: S603  our own command, in our own Python

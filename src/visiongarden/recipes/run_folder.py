@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -14,6 +15,12 @@ from visiongarden.recipes.versions import ENVIRONMENT
 from visiongarden.training import has_checkpoint
 
 RECIPE = "recipe.yaml"
+_ADVICE = (
+    ({errno.ENOSPC, errno.EDQUOT}, "free some space"),
+    ({errno.EROFS, errno.EACCES, errno.EPERM}, "make the folder writable"),
+    ({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ENODEV, errno.EIO}, "restore the folder"),
+)
+"""What to do by the number of the system's error."""
 _MAX_HISTORY = 64 * 2**20
 
 
@@ -96,6 +103,36 @@ def free_folder(base: Path) -> Path:
     folder = base if not base.exists() else _next_free(base)
     folder.mkdir(parents=True)
     return folder
+
+
+def folder_error(folder: Path, error: OSError) -> UserError | None:
+    """Return the error of a run that cannot write its files, or None if there is no advice.
+
+    Args:
+        folder: Folder of the run.
+        error: What the system reported.
+    """
+    advice = next((text for numbers, text in _ADVICE if error.errno in numbers), None)
+    if advice is None:
+        return None
+    kept = "the last checkpoint is complete" if has_checkpoint(folder) else "nothing was saved yet"
+    return UserError(
+        f"the run in {folder} ended, because a file could not be written: {error.strerror}",
+        rule=f"a writable folder with enough space; {kept}",
+        received=str(error.filename or folder),
+        fix=f"{advice}, then: {command(folder)} --resume",
+    )
+
+
+def after_short_memory(folder: Path, batch_size: int | None) -> str | None:
+    """Return the command that trains with a smaller batch size, or None if no size is smaller.
+
+    A run keeps its batch size, so one that has a checkpoint is not continued.
+    """
+    if batch_size is None:
+        return None
+    other = _next_free(folder) if has_checkpoint(folder) else None
+    return command(folder, f"training.batch_size={batch_size}", output=other)
 
 
 @contextmanager

@@ -30,11 +30,14 @@ from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.peers import on_devices, peer_arguments, quiet_unless_first
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
+from visiongarden.recipes.reproduction import save_reproduction
 from visiongarden.recipes.resolution import as_override, read_split, resolve
 from visiongarden.recipes.resuming import RUNS, resumed_source
 from visiongarden.recipes.run_folder import (
     RECIPE,
+    after_short_memory,
     command,
+    folder_error,
     is_unfinished,
     locked,
     new_folder,
@@ -48,6 +51,8 @@ from visiongarden.tasks import Task, task_of
 from visiongarden.training import (
     AUTO,
     DataChangedError,
+    DivergedError,
+    MemoryShortError,
     check_agreement,
     check_batch_size,
     check_callbacks,
@@ -124,6 +129,7 @@ def train(
             less than `model.weights.min_coverage` of the backbone would be loaded.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN.
+        OSError: A file cannot be written for a reason that the user cannot resolve.
         KeyboardInterrupt: Training was interrupted with Ctrl-C; all that `resume` needs is written.
 
     Example:
@@ -294,6 +300,7 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
         workers=recipe.training.workers,
         drop_remainder=True,
         size_step=recipe.model.largest_stride,
+        broken_images=recipe.training.broken_images,
     )
 
 
@@ -392,13 +399,24 @@ def _fit(
             callbacks=(*callbacks, *((_DescribeRun(folder, recipe),) if resume else ())),
             **options,
         )
-    except (KeyboardInterrupt, OSError, DataError):
-        # Ctrl-C, a full disk, an image damaged in the meantime: the last checkpoint is complete.
+    except (KeyboardInterrupt, DataError):
+        # A signal, an image damaged in the meantime: the last checkpoint is complete.
         LOGGER.warning(f"stopped; to resume: {command(folder)} --resume")
         raise
+    except OSError as error:
+        found = folder_error(folder, error)
+        if found is None:
+            raise
+        raise found from error
+    except MemoryShortError as error:
+        fix = after_short_memory(folder, error.batch_size) or error.fix
+        raise UserError(error.what, rule=error.rule, received=error.received, fix=fix) from error
     except NotFiniteError as error:
-        fix = _after_divergence(recipe, folder)
-        raise NotFiniteError(error.what, rule=error.rule, fix=fix) from error
+        fix, received = _after_divergence(recipe, folder), error.received
+        if isinstance(error, DivergedError):
+            place = save_reproduction(folder, recipe, loader, error.epoch, error.step)
+            received = f"{received}; images, labels and a recipe of this step are in {place}"
+        raise NotFiniteError(error.what, rule=error.rule, received=received, fix=fix) from error
     except DataChangedError as error:
         raise DataChangedError(
             error.what,

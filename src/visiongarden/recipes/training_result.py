@@ -11,6 +11,7 @@ from visiongarden import markup
 from visiongarden.evaluation import EvaluationResult
 from visiongarden.models import load
 from visiongarden.recipes.recipe import Recipe
+from visiongarden.training import SKIPPED
 
 _LISTED_EPOCHS = 50
 
@@ -47,6 +48,7 @@ class TrainingResult:
             "last": str(self.last),
             "metrics": _without_nan(self.metrics.metrics),
             "per_class": {n: _without_nan(row) for n, row in self.metrics.per_class.items()},
+            "skipped_images": self.skipped_images,
             "history": [_without_nan(epoch) for epoch in self.history],
             "recipe": self.recipe.to_dict(),
         }
@@ -69,8 +71,17 @@ class TrainingResult:
             markup.table(("epoch", *columns), rows, limit=_LISTED_EPOCHS),
         )
 
+    @property
+    def skipped_images(self) -> int:
+        """Images that could not be decoded in the epoch in which most were skipped."""
+        return int(max((epoch.get(SKIPPED, 0) for epoch in self.history), default=0))
+
     def __str__(self) -> str:
-        return f"{self.metrics}\n\nbest model: {self.best}"
+        count = self.skipped_images
+        skipped = (
+            f"\n{count} training images could not be decoded and were skipped" if count else ""
+        )
+        return f"{self.metrics}\n\nbest model: {self.best}{skipped}"
 
 
 def _without_nan(row: dict[str, float]) -> dict[str, float | None]:

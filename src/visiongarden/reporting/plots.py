@@ -31,7 +31,7 @@ def plot_history(
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [entry["epoch"] for entry in history]
-    skipped = {"epoch", "learning_rate"}
+    skipped = {"epoch", "learning_rate", "skipped_images"}
     names = list(dict.fromkeys(n for entry in history for n in entry if n not in skipped))
     for name in names:
         points = [

@@ -18,12 +18,14 @@ class BatchInfo(NamedTuple):
         scales: float32 (batch, 2), factors of x and y from the original image to the batch.
             Augmented images have no single placement; their factors are 1.
         offsets: float32 (batch, 2), x and y of the original image's upper left corner.
+        skipped: one line for each image that could not be decoded, and was replaced by another one.
     """
 
     ids: np.ndarray
     sizes: np.ndarray
     scales: np.ndarray
     offsets: np.ndarray
+    skipped: tuple[str, ...] = ()
 
     def placement(self, row: int) -> Placement:
         """Return the scale and offset of one image."""

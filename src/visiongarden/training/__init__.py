@@ -11,10 +11,13 @@ from visiongarden.training.building import (
 from visiongarden.training.checkpoint_interval import CheckpointInterval
 from visiongarden.training.checkpoints import has_checkpoint, newest_checkpoint
 from visiongarden.training.devices import check_batch_size
+from visiongarden.training.failures import MemoryShortError
 from visiongarden.training.fitting import fit
 from visiongarden.training.interrupt import Stopped
+from visiongarden.training.loss_watch import DivergedError
 from visiongarden.training.monitors import check_monitors
 from visiongarden.training.precision import AUTO, choose_precision
+from visiongarden.training.record import SKIPPED
 from visiongarden.training.schedules import WarmupCosine
 from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
@@ -25,8 +28,11 @@ from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer
 
 __all__ = [
     "AUTO",
+    "SKIPPED",
     "CheckpointInterval",
     "DataChangedError",
+    "DivergedError",
+    "MemoryShortError",
     "Progress",
     "Stopped",
     "Training",

@@ -20,7 +20,7 @@ _PEAKS = ("peak", "warmup_target", "initial_learning_rate")
 
 
 def make_optimizer(
-    settings: Training, steps_per_epoch: int, restarted: int = 0
+    settings: Training, steps_per_epoch: int, restarted: int = 0, factor: float = 1.0
 ) -> AveragingOptimizer:
     """Create the optimizer of a run, with its learning-rate schedule and the moving average.
 
@@ -28,12 +28,13 @@ def make_optimizer(
         settings: Settings of the run.
         steps_per_epoch: Steps of an epoch.
         restarted: Epochs before the one in which the schedule began again.
+        factor: Factor of the schedule. A constant learning rate is part of the optimizer's state.
 
     Raises:
         ConfigError: The class of the optimizer or schedule does not accept its arguments.
     """
     chosen = settings.optimizer
-    schedule = schedule_of(settings, steps_per_epoch, restarted)
+    schedule = schedule_of(settings, steps_per_epoch, restarted, factor)
     if schedule is None:
         return AveragingOptimizer(chosen.build(), settings.ema_decay)
     # A number at first: Keras calls the schedule that is replaced, which may lack the length.
@@ -43,7 +44,7 @@ def make_optimizer(
 
 
 def schedule_of(
-    settings: Training, steps_per_epoch: int, restarted: int = 0
+    settings: Training, steps_per_epoch: int, restarted: int = 0, factor: float = 1.0
 ) -> keras.optimizers.schedules.LearningRateSchedule | None:
     """Return the learning rate by batch, with the length of the run; None if it is constant.
 
@@ -59,7 +60,8 @@ def schedule_of(
     if isinstance(schedule, OfRun):
         schedule = schedule.for_run(settings.epochs - restarted, updates)
     start = restarted * steps_per_epoch
-    return schedule if (batches, start) == (1, 0) else Shifted(schedule, start, batches)
+    changes = (start, batches, factor)
+    return schedule if changes == (0, 1, 1.0) else Shifted(schedule, *changes)
 
 
 def check_optimizer(settings: Training) -> None:

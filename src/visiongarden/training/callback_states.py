@@ -1,6 +1,6 @@
 """`CallbackStates`: what callbacks count, such as epochs without improvement, across resumption.
 
-Keras's `fit` lets callbacks start over each time. A run may consist of several calls of `fit`: it
+Keras's `fit` resets callbacks each time. A run may consist of several calls of `fit`: it
 is resumed in the middle of an epoch, or layers are unfrozen. Without their state, `EarlyStopping`
 would count its patience from zero after each.
 """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from visiongarden.errors import UserError
 from visiongarden.training.checkpoints import FILE, write_checkpoint
+from visiongarden.training.run_place import RunPlace
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -18,19 +18,18 @@ class CheckpointWriter:
     """Writer of the checkpoints of one run, one at a time.
 
     Args:
-        folder: Folder of the run, which exists.
+        place: Folder of the run.
         check: Function that raises an error if arrays must not be saved.
         resumed_from: Checkpoint from which the run continues, if any.
     """
 
     def __init__(
         self,
-        folder: Path,
+        place: RunPlace,
         check: Callable[[Arrays], None] = lambda arrays: None,
         resumed_from: Path | None = None,
     ) -> None:
-        self.folder, self._check = folder, check
-        self._place = _place_of(folder)
+        self._place, self._check = place, check
         # A newest file that is damaged must not replace the good one before it.
         self._keeps_newest = resumed_from is None or resumed_from.name == FILE
         self._thread: threading.Thread | None = None
@@ -76,32 +75,15 @@ class CheckpointWriter:
         if error is not None:
             raise error
 
-    def check_folder(self) -> None:
-        """Check that the folder is still the one in which the run began.
-
-        Raises:
-            UserError: It was removed or replaced.
-        """
-        if _place_of(self.folder) != self._place:
-            raise UserError(
-                f"the folder of the run, {self.folder}, was removed or replaced while it was used",
-                rule="the folder of a run stays where it is until the run has ended",
-                fix=f"restore {self.folder} and resume the run, or start it in another folder",
-            )
-
     def _write(self, arrays: Arrays) -> None:
         try:
             self._check(arrays)
-            self.check_folder()
-            write_checkpoint(self.folder, arrays, self._keeps_newest)
+            self._place.check()
+            try:
+                write_checkpoint(self._place.folder, arrays, self._keeps_newest)
+            except OSError:
+                self._place.check()  # the folder may be gone since
+                raise
             self._keeps_newest = True
         except BaseException as error:  # raised again in the training loop, whatever it is
             self._error = error
-
-
-def _place_of(folder: Path) -> tuple[int, int] | None:
-    try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

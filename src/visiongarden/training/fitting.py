@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,11 +13,11 @@ import keras
 from visiongarden.backends.compile_state import own_compile_state
 from visiongarden.backends.distribution import decided, engine, is_first, reported, training_steps
 from visiongarden.backends.feeding import feed
-from visiongarden.data import fingerprint
+from visiongarden.data import Loader, fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of
 from visiongarden.data.channels import check_images
 from visiongarden.data.shares import Share
-from visiongarden.errors import DataError, UserError
+from visiongarden.errors import DataError, NotFiniteError, UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.losses import Loss
 from visiongarden.losses.class_columns import KNOWN
@@ -41,14 +41,18 @@ from visiongarden.training.checkpointing import Checkpointing
 from visiongarden.training.checkpoints import newest_checkpoint
 from visiongarden.training.devices import check_devices, describe_devices
 from visiongarden.training.extension import check_epochs, describe_join
+from visiongarden.training.failures import explained
 from visiongarden.training.interrupt import StopOnSignal
 from visiongarden.training.limits import Limits
+from visiongarden.training.loss_watch import LossWatch
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
+from visiongarden.training.rollback import rate_factor, roll_back
+from visiongarden.training.run_place import RunPlace
 from visiongarden.training.running import trained_with
 from visiongarden.training.settings import Training
-from visiongarden.training.source import EpochBatches
+from visiongarden.training.source import EpochBatches, SkippedImages
 from visiongarden.training.stages import Stages
 from visiongarden.training.state import Progress, load_state, saved_progress
 from visiongarden.training.together import (
@@ -117,12 +121,17 @@ def fit(
         One dict per epoch with the loss, its terms, and the metrics that `validate` returned.
 
     Raises:
-        UserError: There is nothing to resume, the folder holds a different run, the training split
+        UserError: There is nothing to resume, the folder holds a different run or is removed while
+            the model is trained, the training split
             has no images, the model cannot be built at one of the loader's image sizes, or the
             optimizer or a callback does not accept its arguments.
         DataChangedError: The data changed since the run began.
-        NotFiniteError: The loss or a weight became infinite or NaN; earlier checkpoints are kept.
-        DataError: An image cannot be decoded, or an epoch has fewer batches than `len(train)`.
+        NotFiniteError: The loss or a weight became infinite or NaN, or the loss exploded; earlier
+            checkpoints are kept. A `DivergedError` has the epoch and the step.
+        DataError: An image cannot be decoded, an epoch has fewer batches than `len(train)`, or a
+            process that loads images was killed.
+        MemoryShortError: A step does not fit into the memory.
+        OSError: A file of the run cannot be written; earlier checkpoints are kept.
         KeyboardInterrupt: Training was interrupted with Ctrl-C.
     """
     settings, folder = settings or Training(), Path(folder)
@@ -160,7 +169,8 @@ def fit(
     config = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": config, "training": _compared(settings)}
     check_agreement({"weights": weights_checksum(model), **identity, "data of the run": data})
-    stages = Stages(model, len(train), settings, None if resume else loaded, before)
+    factor = rate_factor(0 if before is None else before.rollbacks)
+    stages = Stages(model, len(train), settings, None if resume else loaded, before, factor)
     with (
         reported(),
         stages.freezing.released_after(model),
@@ -181,8 +191,9 @@ def fit(
         progress.restarted = stages.restarted
         progress.norms = stages.norms.paths
         averaged = type(model).from_config(model.get_config())
+        place = RunPlace(folder)
         record = Record(
-            folder,
+            place,
             averaged,
             validate,
             progress,
@@ -193,20 +204,27 @@ def fit(
             _lower_rate_fix(settings),
             stages.norms,
             Limits(settings.patience, settings.time_limit),
+            SkippedImages() if isinstance(train, Loader) and train.samples.skips else None,
         )
         record.continue_epoch(model)
         writer = CheckpointWriter(
-            folder, record.check_arrays, None if checkpoint is None else folder / checkpoint
+            place, record.check_arrays, None if checkpoint is None else folder / checkpoint
         )
         states = CallbackStates(callbacks, progress.callbacks)
         saving = Checkpointing(record, writer, states, settings.checkpoint_every)
         _describe(stages, settings, before, len(train))
         bar = ProgressBar(len(train), train.batch_size, task.metric_names, epochs=settings.epochs)
-        _run(stages, train, settings, record, bar, callbacks, saving)
+        while True:
+            try:
+                _run(stages, train, settings, record, bar, callbacks, saving)
+                break
+            except NotFiniteError as error:
+                roll_back(error, stages, saving, settings, callbacks)
         # Again here: a resumed run may have had no epoch left, and then `record` averaged nothing.
         assign_average(model, averaged, stages.norms)
         record.finish(saving.save)
         writer.wait()
+        place.check()
         if is_first():
             averaged.save(folder / "last.keras")
         model.set_weights(averaged.get_weights())
@@ -289,7 +307,8 @@ def _run(
 ) -> None:
     model, progress, steps = stages.model, record.progress, len(train)
     stop = StopOnSignal()
-    all_callbacks: list[keras.callbacks.Callback] = [record]
+    watch = LossWatch(record, _images_of(train), _lower_rate_fix(settings))
+    all_callbacks: list[keras.callbacks.Callback] = [record, watch]
     if is_first() and settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
     # Also where each epoch is evaluated: an epoch that is interrupted is not.
@@ -313,8 +332,11 @@ def _run(
                 until = progress.epoch + 1 if progress.step else stages.until(progress)
                 share = Share(engine().rank, engine().processes)
                 first = (progress.epoch, progress.step)
-                source = EpochBatches(train, *first, settings.epochs, until, share)
-                with training_steps(model, settings.batch_norm), _reraise_source_error(source):
+                source = EpochBatches(train, *first, settings.epochs, until, share, record.skipped)
+                with (
+                    training_steps(model, settings.batch_norm),
+                    explained(source, train.batch_size, _described(train)),
+                ):
                     model.fit(
                         feed(source, sizes_vary=len(_sizes(train)) > 1),
                         steps_per_epoch=steps - progress.step,
@@ -357,15 +379,21 @@ def _check_progress(train: Any, progress: Progress, before: tuple[int, int]) -> 
     )
 
 
-@contextlib.contextmanager
-def _reraise_source_error(source: EpochBatches) -> Iterator[None]:
-    """Raise the exception of the data source instead of the backend's wrapper around it."""
-    try:
-        yield
-    except Exception as error:
-        if source.error is None or source.error is error:
-            raise
-        raise source.error from error
+def _images_of(train: Any) -> Callable[[int, int], list[str]]:
+    """Return a function from epoch and step to the names of images, which few loaders know."""
+
+    def names(epoch: int, step: int) -> list[str]:
+        if not isinstance(train, Loader):
+            return []
+        indices = train.indices(epoch, step).tolist()
+        return [str(train.dataset.image_path(index) or f"image {index}") for index in indices]
+
+    return names
+
+
+def _described(train: Any) -> str:
+    """Return the largest image size of a loader."""
+    return "{} × {}".format(*max(_sizes(train)))
 
 
 def _compared(settings: Training) -> dict[str, Any]:

@@ -19,8 +19,13 @@ from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
 from visiongarden.training.finite import not_finite, not_finite_array
 from visiongarden.training.limits import Limits
+from visiongarden.training.run_place import RunPlace
+from visiongarden.training.source import SkippedImages
 from visiongarden.training.state import Progress, state_variables
 from visiongarden.training.statistics import UntrainedNorms
+
+SKIPPED = "skipped_images"
+"""Entry of the history of a run that skips images: their number in the epoch."""
 
 Validator = Callable[[keras.Model], dict[str, float]]
 """Function that evaluates a model and returns its metrics by name."""
@@ -30,7 +35,7 @@ class Record(keras.callbacks.Callback):
     """Callback that averages and evaluates the model after each epoch, and keeps the best one.
 
     Args:
-        folder: Folder of the run.
+        place: Folder of the run.
         averaged: Copy of the model, which holds the averaged weights.
         validate: Function that evaluates `averaged`; without one, `best.keras` is the last epoch.
         progress: Progress of the run, new or from a checkpoint.
@@ -42,11 +47,12 @@ class Record(keras.callbacks.Callback):
         fix: The `fix` line of the error raised when the run diverges.
         norms: Batch normalizations that were untouched when the run began.
         limits: When the run ends before its last epoch.
+        skipped: Images that the loader skips; None if it skips none.
     """
 
     def __init__(
         self,
-        folder: Path,
+        place: RunPlace,
         averaged: keras.Model,
         validate: Validator | None,
         progress: Progress,
@@ -58,13 +64,15 @@ class Record(keras.callbacks.Callback):
         fix: str = "a lower learning rate",
         norms: UntrainedNorms | None = None,
         limits: Limits | None = None,
+        skipped: SkippedImages | None = None,
     ) -> None:
         super().__init__()
-        self.folder, self.averaged, self.validate = folder, averaged, validate
+        self.folder, self.averaged, self.validate = place.folder, averaged, validate
+        self._check_place = place.check
         self.progress, self.epochs, self.validate_every = progress, epochs, validate_every
         self.steps, self._step, self.best_by = steps, progress.step, best_by
         self._rng_states, self._fix = rng_states(averaged), fix
-        self._norms, self.limits = norms, limits or Limits()
+        self._norms, self.limits, self.skipped = norms, limits or Limits(), skipped
         self._began, self._seconds_before = time.monotonic(), progress.seconds
         self._means: list[np.ndarray] = []
         self._sign = -1.0 if best_mode == "min" else 1.0
@@ -100,6 +108,12 @@ class Record(keras.callbacks.Callback):
     def restart(self) -> None:
         """Count the steps of an epoch from the position of `progress`, which has changed."""
         self._step, self._means = self.progress.step, []
+        self._rng_states = rng_states(self.averaged)
+
+    @property
+    def steps_done(self) -> int:
+        """Steps of the epoch so far, also those before a resume."""
+        return self._step
 
     @property
     def is_epoch_complete(self) -> bool:
@@ -132,6 +146,7 @@ class Record(keras.callbacks.Callback):
         logs = logs if logs is not None else {}
         model: Any = self.model
         self._check(epoch, logs.get("loss", 0.0))
+        self._check_place()
         complete = self.is_epoch_complete
         if complete:
             assign_average(model, self.averaged, self._norms)
@@ -211,6 +226,8 @@ class Record(keras.callbacks.Callback):
     def _save_epoch(self, epoch: int, logs: dict[str, float], metrics: dict[str, float]) -> None:
         values = logs | metrics
         entry = {"epoch": epoch + 1} | {name: float(value) for name, value in values.items()}
+        if self.skipped is not None:
+            entry[SKIPPED] = self.skipped.count(epoch)
         self.progress.history.append(entry)
         self._write_history()
         self._keep_if_best(epoch, metrics)

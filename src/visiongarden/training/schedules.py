@@ -117,12 +117,13 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
 
 @register
 class Shifted(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule of a run that counts batches: from a later one on, or several as one step.
+    """A schedule of a run that counts batches: from a later one on, several as one step, or lower.
 
     Args:
         schedule: The schedule.
         start: Batch at which it begins.
         batches: Batches of a step of the schedule.
+        factor: Factor of the learning rate.
 
     Example:
         >>> from visiongarden.training.schedules import Shifted
@@ -131,17 +132,22 @@ class Shifted(keras.optimizers.schedules.LearningRateSchedule):
         [0.4, 0.4, 0.4, 0.3, 0.2]
     """
 
-    def __init__(self, schedule: Any, start: int = 0, batches: int = 1) -> None:
+    def __init__(
+        self, schedule: Any, start: int = 0, batches: int = 1, factor: float = 1.0
+    ) -> None:
         if isinstance(schedule, dict):
             schedule = keras.optimizers.schedules.deserialize(schedule)
         self.schedule, self.start, self.batches = schedule, start, batches
+        self.factor = factor
 
     def __call__(self, step: Tensor | int) -> Tensor:
         """Return the learning rate at a batch, an integer counted from 0."""
         count = ops.maximum(ops.cast(step, "int32") - self.start, 0)
-        return self.schedule(count // self.batches)
+        rate = self.schedule(count // self.batches)
+        return rate if self.factor == 1 else rate * self.factor
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         inner = keras.optimizers.schedules.serialize(self.schedule)
-        return {"schedule": inner, "start": self.start, "batches": self.batches}
+        fields = {"start": self.start, "batches": self.batches, "factor": self.factor}
+        return {"schedule": inner} | fields

@@ -49,6 +49,11 @@ class Training(Value):
             it was resumed.
         checkpoint_every: Time or steps after which the run is saved within an epoch, such as "10
             minutes" or "500 steps"; None: at the end of each epoch only.
+        broken_images: What happens to an image that cannot be decoded during the run: "error" ends
+            it, and with "skip" the next image of the dataset takes its place. Skipped images are
+            counted in the history.
+        rollbacks: How often a run that diverges (an infinite or NaN loss or weight) continues from
+            its last checkpoint, at a tenth of the learning rate.
         extend: What a resumed run with another number of epochs does to its learning-rate
             schedule: "stretch" continues the schedule of a run of that length, and "restart" begins
             the schedule again, for the remaining epochs.
@@ -82,6 +87,8 @@ class Training(Value):
     patience: PositiveInt | None = None
     time_limit: Annotated[float, Field(gt=0)] | None = None
     checkpoint_every: CheckpointInterval | None = CheckpointInterval(minutes=10)
+    broken_images: Literal["error", "skip"] = "error"
+    rollbacks: NonNegativeInt = 0
     extend: Literal["stretch", "restart"] = "stretch"
     freeze: tuple[str, ...] = ()
     unfreeze_at_epoch: Annotated[int, Field(ge=2)] | None = None

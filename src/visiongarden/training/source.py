@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -12,11 +12,37 @@ import numpy as np
 from visiongarden.data import Loader
 from visiongarden.data.shares import WHOLE, Share
 from visiongarden.errors import DataError, UserError
+from visiongarden.progress import LOGGER
 
 
 class _Rows(NamedTuple):
     images: np.ndarray
     targets: dict[str, np.ndarray]
+
+
+class SkippedImages:
+    """Images that could not be decoded, by epoch; batches are read ahead of the steps."""
+
+    def __init__(self) -> None:
+        self._by_epoch: dict[int, set[str]] = {}
+        self._warned: set[str] = set()
+
+    def note(self, epoch: int, lines: Iterable[str]) -> None:
+        """Note images of an epoch, and log a warning about each once.
+
+        Args:
+            epoch: Index of the epoch, from 0.
+            lines: One line for each image, with its file.
+        """
+        for line in lines:
+            self._by_epoch.setdefault(epoch, set()).add(line)
+            if line not in self._warned:
+                self._warned.add(line)
+                LOGGER.warning(f"skipped: {line}")
+
+    def count(self, epoch: int) -> int:
+        """Return the number of images that were skipped in an epoch."""
+        return len(self._by_epoch.get(epoch, ()))
 
 
 class EpochBatches(Iterator[tuple[Any, Any]]):
@@ -29,6 +55,7 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
         epochs: Epochs of the whole run.
         until: Epoch at which the batches end; by default that of the run.
         share: The images that this process trains on, of those of several.
+        skipped: Receives the images that the loader skips; None if it skips none.
 
     Attributes:
         error: Exception raised while a batch was read. TensorFlow replaces an error of a Python
@@ -44,10 +71,11 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
         epochs: int,
         until: int | None = None,
         share: Share = WHOLE,
+        skipped: SkippedImages | None = None,
     ) -> None:
         self.error: Exception | None = None
         last = epochs if until is None else until
-        self._batches = _read(loader, epoch, step, epochs, last, share)
+        self._batches = _read(loader, epoch, step, epochs, last, share, skipped)
 
     def __next__(self) -> tuple[Any, Any]:
         try:
@@ -64,7 +92,13 @@ class EpochBatches(Iterator[tuple[Any, Any]]):
 
 
 def _read(
-    loader: Any, epoch: int, step: int, epochs: int, until: int, share: Share
+    loader: Any,
+    epoch: int,
+    step: int,
+    epochs: int,
+    until: int,
+    share: Share,
+    skipped: SkippedImages | None,
 ) -> Generator[tuple[Any, Any], None, None]:
     steps = len(loader)
     for number in range(epoch, until):
@@ -72,6 +106,8 @@ def _read(
         count = 0
         # A resumed epoch reads its first batches again and drops them: `epoch` has no start.
         for count, batch in enumerate(itertools.islice(batches, steps), start=1):
+            if skipped is not None:
+                skipped.note(number, batch.info.skipped)
             if count > first:
                 yield batch.images, batch.targets
         if count < steps:

@@ -6,13 +6,14 @@ from collections.abc import Collection
 from typing import Any
 
 import keras
+from keras import ops
 
 from visiongarden.backends.distribution import engine
 from visiongarden.backends.jax_step import prefers_compilation
 from visiongarden.models import Joined
 from visiongarden.progress import LOGGER
 from visiongarden.training.averaging import AveragingOptimizer
-from visiongarden.training.building import make_optimizer
+from visiongarden.training.building import make_optimizer, schedule_of
 from visiongarden.training.extension import restarted_at
 from visiongarden.training.freezing import Freezing
 from visiongarden.training.rates import rates_of
@@ -34,6 +35,7 @@ class Stages:
         settings: Settings of the run.
         loaded: Paths of the weights that hold pretrained values; None if they are not known.
         before: Progress of the run that is resumed, if any.
+        rate_factor: Factor of the schedule of the learning rate.
 
     Attributes:
         freezing: Layers that are frozen at first.
@@ -48,8 +50,10 @@ class Stages:
         settings: Training,
         loaded: Collection[str] | None,
         before: Progress | None,
+        rate_factor: float = 1.0,
     ) -> None:
         self.model, self._steps, self._settings = model, steps, settings
+        self._rate_factor = rate_factor
         self._rates = rates_of(model, settings.learning_rate_factors, settings.layer_decay)
         self.restarted = restarted_at(before, settings)
         self.freezing = Freezing(model, settings.freeze, loaded)
@@ -67,12 +71,33 @@ class Stages:
         variables = self.model.trainable_variables
         factors = {id(variable): self._rates.of(variable) for variable in variables}
         with engine().scope():
-            optimizer = make_optimizer(self._settings, self._steps, self.restarted)
+            optimizer = make_optimizer(
+                self._settings, self._steps, self.restarted, self._rate_factor
+            )
             optimizer.set_factors(factors, self._late & factors.keys())
             self.model.compile(optimizer=optimizer, jit_compile=prefers_compilation())
             self.model.optimizer.build(variables)
             # Those of the terms of the loss; in a step on several devices it would be too late.
             _ = self.model.metrics
+
+    def lower_rate(self, factor: float) -> None:
+        """Compile the model with a factor of the schedule of the learning rate.
+
+        Args:
+            factor: Factor of the schedule as the settings define it.
+        """
+        self._rate_factor = factor
+        self.compile()
+
+    def lower_constant_rate(self, factor: float) -> None:
+        """Multiply a learning rate that is a number by a factor.
+
+        Args:
+            factor: Factor of the current learning rate.
+        """
+        if schedule_of(self._settings, self._steps, self.restarted) is None:
+            optimizer: Any = self.model.optimizer
+            optimizer.learning_rate = factor * float(ops.convert_to_numpy(optimizer.learning_rate))
 
     def describe(self) -> list[str]:
         """Return what is frozen, and the table of the factors of the learning rate."""

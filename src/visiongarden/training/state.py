@@ -31,7 +31,9 @@ AVERAGE = "average"
 """Name of the variable in which the optimizer of a run keeps the moving average of the weights."""
 ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
-EXTENDING = ("epochs", "extend", "patience", "time_limit", "checkpoint_every")
+EXTENDING = (
+    "epochs", "extend", "patience", "time_limit", "checkpoint_every", "rollbacks", "broken_images",
+)  # fmt: skip
 """Training fields that say when a run ends or is saved, which may change when it is resumed."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
@@ -67,6 +69,7 @@ class Progress:
         norms: Paths of the moving means of batch normalizations that had seen no batch when the
             run began.
         callbacks: State of the callbacks, by class and position.
+        rollbacks: How often the run diverged and continued from a checkpoint at a lower rate.
     """
 
     epoch: int = 0
@@ -82,6 +85,7 @@ class Progress:
     restarted: int = 0
     norms: list[str] = field(default_factory=list)
     callbacks: dict[str, Any] = field(default_factory=dict)
+    rollbacks: int = 0
 
 
 def take_state(
@@ -246,7 +250,8 @@ def _read_header(path: Path, archive: Any) -> Progress:
 
 def _counts(progress: Progress) -> tuple[Any, ...]:
     best_epoch = 0 if progress.best_epoch is None else progress.best_epoch
-    return (progress.epoch, progress.step, best_epoch, progress.waited, progress.restarted)
+    counts = (progress.epoch, progress.step, progress.waited, progress.restarted)
+    return (*counts, best_epoch, progress.rollbacks)
 
 
 def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -> np.ndarray:
