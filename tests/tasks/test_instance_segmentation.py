@@ -1,5 +1,8 @@
 """Instance segmentation: targets, results in the original image, parity, data without masks."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 from tests.make_samples import sample
@@ -8,7 +11,7 @@ import visiongarden as vg
 from visiongarden.errors import UserError
 from visiongarden.samples import Instances, Masks
 from visiongarden.tasks import InstanceSegmentationTask
-from visiongarden.types import Placement
+from visiongarden.types import ClassMap, Placement
 
 TASK = InstanceSegmentationTask()
 SIZE = (64, 96)
@@ -46,6 +49,73 @@ def test_an_object_without_a_mask_is_an_error():
 def test_data_without_masks_are_refused_before_training():
     with pytest.raises(UserError, match="has no masks, which instance_segmentation needs"):
         TASK.check_fields(frozenset({"boxes"}), "my_images")
+
+
+POLYGON = [[10, 10, 30, 10, 30, 30, 10, 30]]
+
+
+def write_coco(folder, segmentations, crowd=()):
+    """Write one image per segmentation, None without the field, as the splits train and val."""
+    images, annotations = [], []
+    for number, each in enumerate(segmentations):
+        folder.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((64, 64, 3), number, np.uint8))
+        images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
+        one = {"id": number, "image_id": number, "category_id": 1, "bbox": [10, 10, 20, 20]}
+        one |= {"area": 400, "iscrowd": int(number in crowd)}
+        annotations.append(one if each is None else one | {"segmentation": each})
+    categories = [{"id": 1, "name": "cell"}]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    for split in ("train", "val"):
+        (folder / f"{split}.json").write_text(text)
+    return folder
+
+
+class Model:
+    task = "instance_segmentation"
+    class_map = ClassMap(("cell",))
+    image_size = (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("segmentations", "message"),
+    [
+        ([None, None], r"has no masks, which instance_segmentation needs"),
+        ([POLYGON, []], r"val\.json: annotations\[1\] has no mask"),
+        ([POLYGON, [[10, 10, 30, 30]]], r"val\.json: annotations\[1\]: .*three pairs of numbers"),
+        ([POLYGON, {"size": [32, 32], "counts": [0, 1024]}], r"size \[32, 32\], the image has 64"),
+    ],
+)
+def test_invalid_masks_are_named_before_an_evaluation(tmp_path, segmentations, message):
+    """COCO's format does not require masks, so that its datasets are read before it is decided."""
+    folder = write_coco(tmp_path / "cells", segmentations)
+    with pytest.raises(UserError, match=message):
+        vg.evaluate(Model, folder)
+
+
+def test_the_first_annotation_without_masks_is_named(tmp_path):
+    folder = write_coco(tmp_path / "cells", [None, None])
+    with pytest.raises(UserError) as error:
+        TASK.check(vg.read(folder))
+    assert error.value.received.startswith("a dataset with boxes, the first of which is ")
+    assert error.value.received.endswith("train.json: annotations[0]")
+
+
+def test_missing_masks_are_a_warning_of_the_doctor_where_others_have_one(tmp_path):
+    report = vg.data.check(write_coco(tmp_path / "cells", [POLYGON, []]))
+    found = [each for each in report.findings if each.kind == "mask-missing"]
+    assert [each.split for each in found] == ["train", "val"]
+    assert "annotations[1]" in found[0].where
+    alone = vg.data.check(write_coco(tmp_path / "boxes", [None, None]))
+    assert not [each for each in alone.findings if each.kind == "mask-missing"]
+
+
+def test_crowd_regions_need_no_mask_and_are_no_targets(tmp_path):
+    dataset = vg.read(write_coco(tmp_path / "cells", [POLYGON, None], crowd=(1,)))
+    TASK.check(dataset)
+    targets = TASK.to_targets(dataset[1], capacity=2)
+    assert targets["crowd"].tolist() == [True, False]
+    assert not targets["masks"].any()
 
 
 def decoded(seed=0):

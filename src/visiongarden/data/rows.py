@@ -199,3 +199,13 @@ def selected(row: Row, kept: np.ndarray) -> Row:
 def masks_of(polygons: tuple[Polygons | None, ...], size: ImageSize) -> Masks:
     """Return masks of polygons that have been checked."""
     return Masks((PolygonMask(rings or ()) for rings in polygons), size)
+
+
+def objects_without_mask(row: Row) -> np.ndarray:
+    """Return the indices of the objects, crowd regions excepted, that have no mask."""
+    has = (
+        [False] * len(row.classes)
+        if row.polygons is None
+        else [p is not None for p in row.polygons]
+    )
+    return np.flatnonzero(~np.array(has, bool) & ~row.crowd)

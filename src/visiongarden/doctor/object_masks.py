@@ -8,7 +8,7 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import TOLERANCE, Finding
-from visiongarden.data.rows import Row
+from visiongarden.data.rows import Row, objects_without_mask
 from visiongarden.samples import masks
 from visiongarden.types import Polygons
 
@@ -17,7 +17,9 @@ FAR = 0.05
 
 
 def of_masks(dataset: Dataset, split: str) -> Iterator[Finding]:
-    """Find empty masks, masks that exceed their box, and masks far outside the image.
+    """Find missing and empty masks, masks that exceed their box, and masks far outside the image.
+
+    Datasets without any mask are for other tasks.
 
     Args:
         dataset: valid part of a split.
@@ -25,7 +27,10 @@ def of_masks(dataset: Dataset, split: str) -> Iterator[Finding]:
     """
     if "masks" not in dataset.fields:
         return
-    for row in dataset.rows():
+    for index, row in enumerate(dataset.rows()):
+        for i in objects_without_mask(row).tolist():
+            what = "has no mask, which instance segmentation needs"
+            yield Finding("warning", "mask-missing", dataset.location(index, i), what, split)
         for i, polygons in enumerate(row.polygons or ()):
             if polygons is None:
                 continue

@@ -46,6 +46,7 @@ KINDS = {
     "duplicate-image": "identical images",
     "two-labels": "identical images with different labels",
     "near-duplicate": "similar images",
+    "mask-missing": "objects without a mask",
     "mask-empty": "empty masks",
     "mask-outside": "masks far outside the image",
     "mask-box": "masks that exceed their box",

@@ -338,7 +338,8 @@ def _read(model: Any, data: Mapping[str, Any], split: str, class_names: str | No
         raise UserError("data has no path", rule="the path of a dataset", fix='{"path": "cells"}')
     task, own = task_of(model), model.class_map
     root, reader = opened(data["path"], data.get("reader", "auto"))
-    if reader.annotations:
+    # What all datasets of the format have is not all that this one has: COCO's may have masks.
+    if reader.annotations and not reader.annotations & set(task.needs):
         task.check_fields(reader.annotations, root)
     others = ("path", "reader", "channels")
     fields = {"split": split} | {n: value for n, value in data.items() if n not in others}

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from visiongarden.backbones import CSPDarknet
+from visiongarden.data import Dataset
+from visiongarden.data.rows import objects_without_mask
 from visiongarden.data.targets import canvas_of, object_targets
 from visiongarden.decoders import PathAggregation
 from visiongarden.errors import UserError
@@ -64,6 +66,15 @@ class InstanceSegmentationTask(DetectionTask):
         """Suit no dataset unless the task is named: detectors learn from such data as well."""
         return 0.0
 
+    def check(self, dataset: Any) -> None:
+        """Refuse a dataset without masks, or with an object, not a crowd, that has no mask."""
+        super().check(dataset)
+        if isinstance(dataset, Dataset):
+            for index, row in enumerate(dataset.rows()):
+                missing = objects_without_mask(row)
+                if len(missing):
+                    raise _no_mask(dataset.location(index, int(missing[0])))
+
     def defaults(self) -> Defaults:
         """Return the default model of detection with masks."""
         return Defaults(
@@ -80,12 +91,10 @@ class InstanceSegmentationTask(DetectionTask):
         targets = object_targets(sample, capacity)
         found = sample.instances
         has_mask = np.zeros(len(found), bool) if found.masks is None else found.masks.present()
+        if found.crowd is not None:
+            has_mask = has_mask | np.asarray(found.crowd, bool)
         if not has_mask.all():
-            raise UserError(
-                f"object {int(has_mask.argmin())} of {sample.info.source} has no mask",
-                rule="a mask for each object",
-                fix="annotate it, or mark it as a crowd",
-            )
+            raise _no_mask(f"object {int(has_mask.argmin())} of {sample.info.source}")
         size = canvas_of(sample)
         masks = Masks.empty(size) if found.masks is None else found.masks
         return targets | masks.to_targets(capacity, size)
@@ -194,3 +203,11 @@ def _format_of(arrays: Arrays) -> MaskFormat:
             fix="decoding=vg.postprocess.PrototypeMaskDecoding(detection=…)",
         )
     return found
+
+
+def _no_mask(where: str) -> UserError:
+    return UserError(
+        f"{where} has no mask",
+        rule="a mask for each object",
+        fix="annotate it, or mark it as a crowd",
+    )

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 import numpy as np
 
 from visiongarden.config import Named, place
-from visiongarden.data import Loader
+from visiongarden.data import Dataset, Loader
 from visiongarden.data.targets import targets_of
 from visiongarden.drawing import draw
 from visiongarden.errors import ConfigError, UserError, option
@@ -203,14 +203,17 @@ class Task(Named):
             UserError: The dataset has no such annotations.
         """
         if len(dataset):
-            self.check_fields(dataset.fields, dataset.root)
+            fields = dataset.fields
+            where = "" if set(self.needs) <= fields else _first(dataset)
+            self.check_fields(fields, dataset.root, where)
 
-    def check_fields(self, fields: frozenset[str], root: Any) -> None:
+    def check_fields(self, fields: frozenset[str], root: Any, where: str = "") -> None:
         """Refuse annotations that are not sufficient for the task.
 
         Args:
             fields: Names of the annotations, see `Dataset.fields`.
             root: Root of the dataset, for messages.
+            where: Place of the first annotation; "" if none was read.
 
         Raises:
             UserError: Annotations that the task needs are missing.
@@ -220,7 +223,8 @@ class Task(Named):
             raise UserError(
                 f"{root} has no {' and no '.join(in_words(missing))}, which {self.name} needs",
                 rule=f"a dataset with {' and '.join(in_words(self.needs))}",
-                received=f"a dataset with {', '.join(in_words(fields)) or 'no annotations'}",
+                received=f"a dataset with {', '.join(in_words(fields)) or 'no annotations'}"
+                + (f", the first of which is {where}" if where else ""),
                 fix="another dataset, or a model of another task",
             )
 
@@ -593,3 +597,12 @@ def invalid_scores(head: Any, decoded: Mapping[str, np.ndarray]) -> tuple[str, s
             "return one score for each class, in the order of the classes",
         )
     return None
+
+
+def _first(dataset: Any) -> str:
+    """Return the place of the first object of a dataset, or "" if it has none."""
+    if isinstance(dataset, Dataset):
+        for index, row in enumerate(dataset.rows()):
+            if len(row.classes):
+                return dataset.location(index, 0)
+    return ""
