@@ -160,6 +160,36 @@ def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
         assert (inner[some, 2:] <= np.ceil(boxes[some, 2:])).all()
 
 
+@pytest.mark.slow
+def test_an_image_has_the_same_masks_alone_and_in_any_batch():
+    """A combination that no card has; images of other sizes are resized, and a batch is padded."""
+    model = vg.Detector(
+        vg.backbones.GELAN(
+            stem=(8, 8), channels=(8, 8, 8, 8), repeats=(0, 0, 0, 0), levels=("p3", "p4")
+        ),
+        vg.decoders.FPN(channels=8, levels=("p3", "p4")),
+        HEADS["free"],
+        image_size=SIZE,
+        class_map=("cat", "dog"),
+    )
+    rng = np.random.default_rng(0)
+    image, *others = (
+        rng.integers(0, 255, (height, width, 3)).astype(np.uint8)
+        for height, width in ((50, 70), (130, 150), (64, 96), (90, 40))
+    )
+    (alone,) = vg.predict(model, [image], score=1e-5)
+    *_, second = vg.predict(model, [others[0], image], score=1e-5)
+    # The only image of the last batch, which is padded to four.
+    *_, last = vg.predict(model, [*others, *others[:1], image], score=1e-5, batch_size=4)
+    assert len(alone) > 5
+    assert alone.masks.area().sum() > 0
+    for found in (second, last):
+        assert len(found) == len(alone)
+        np.testing.assert_allclose(np.asarray(found.boxes), np.asarray(alone.boxes), atol=1e-3)
+        assert found.masks.size == alone.masks.size == (50, 70)
+        assert (found.masks.bitmaps() != alone.masks.bitmaps()).mean() < 1e-4
+
+
 def test_levels_finer_than_the_masks_are_an_error():
     offered = FeatureSpec({"p1": LevelSpec(8, 2), "p3": LevelSpec(8, 8)})
     with pytest.raises(ContractError, match="p2 or coarser") as error:
