@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import cv2
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -183,14 +184,16 @@ def test_another_image_size_changes_nothing(module, model, photos, tmp_path):
     assert all(map(np.array_equal, before, model.get_weights()))
 
 
-def test_a_keras_file_with_a_model_inside(model, photos, tmp_path):
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_keras_file_with_a_model_inside(model, photos, tmp_path, suffix):
     outer = keras.Input((SIDE, SIDE, 3))
     x = keras.layers.GlobalAveragePooling2D()(network_of_keras()(outer))
     whole = keras.Model(outer, keras.layers.Dense(5, "softmax", name="top")(x))
-    whole.save(tmp_path / "s.keras")
+    path = tmp_path / f"s{suffix}"
+    whole.save(path)
     images = [np.full((SIDE, SIDE, 3), 9, np.uint8), *sorted(photos.iterdir())]
-    rename = {"inner": "backbone/network", "top": "head/out"}
-    proof = proof_of(tmp_path / "s.keras", model, images, rename).proof
+    rename = {"inner": "backbone", "top": "head/out"}
+    proof = proof_of(path, model, images, rename).proof
     assert proof.passed
     found = {each.name: each.source for each in proof.levels}
     assert found == {
@@ -208,6 +211,20 @@ def test_a_source_without_a_network(module, model, photos, tmp_path, suffix):
         vg.transfer(path, model, prove=photos)
     assert ("module" in error.value.fix) == (suffix != ".npz")
     assert all(map(np.array_equal, before, model.get_weights()))
+
+
+@pytest.mark.parametrize("change", ["Lambda", "Unknown", None])
+def test_an_h5_file_with_code_or_without_a_network(model, photos, tmp_path, change):
+    path = tmp_path / "s.h5"
+    network_of_keras().save(path)
+    with h5py.File(path, "a") as file:
+        config = file.attrs["model_config"]
+        del file.attrs["model_config"]
+        if change:
+            file.attrs["model_config"] = config.replace('"ReLU"', f'"{change}"')
+    message = f"not registered: {change}" if change else "contains weights alone"
+    with pytest.raises(vg.UserError, match=message):
+        proof_of(path, model, photos)
 
 
 def test_a_constant_level_is_no_proof(model, photos):

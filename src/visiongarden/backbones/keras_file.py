@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 
 from visiongarden.errors import ModelFileError, UserError
@@ -17,14 +18,19 @@ MAX_CONFIG = 16 * 2**20
 
 
 def open_network(path: Path) -> keras.Model:
-    """Load a `.keras` file whose layers are known; no code in it is executed.
+    """Load a `.keras` file, or a model of Keras 2 (`.h5`), whose layers are known.
+
+    No code in the file is executed.
 
     Raises:
         ModelFileError: The file is not complete, or contains layers that are not registered.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            config = _config_in(path, archive)
+        if path.suffix.lower() == ".h5":
+            config = _config_of_keras_2(path)
+        else:
+            with zipfile.ZipFile(path) as archive:
+                config = _config_in(path, archive)
         check_classes(config, str(path))
         model: keras.Model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except UserError:
@@ -37,6 +43,36 @@ def open_network(path: Path) -> keras.Model:
             fix=f'keras.saving.load_model(path).save("{path.stem}.keras")',
         ) from error
     return model
+
+
+def _config_of_keras_2(path: Path) -> Any:
+    """Return the config of a model, in which classes without a module are Keras's."""
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("model_config")
+    if not isinstance(text, str | bytes):
+        raise ModelFileError(
+            f"{path} contains weights alone",
+            rule="a model that save() wrote, with its config",
+            fix=f'model.save("{path.stem}.keras")',
+        )
+    config = parse_json(text.encode() if isinstance(text, str) else text, path, ModelFileError)
+    stack = [config]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            name = item.get("class_name")
+            if isinstance(name, str) and "module" not in item and name in _of_keras():
+                item["module"] = "keras"
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+    return config
+
+
+def _of_keras() -> set[str]:
+    """Return the names of the public classes that a config of Keras 2 may contain."""
+    modules = (keras.layers, keras.initializers, keras.regularizers, keras.constraints)
+    return {"Functional", "Model", "Sequential"}.union(*map(vars, modules))
 
 
 def _config_in(path: Path, archive: zipfile.ZipFile) -> Any:

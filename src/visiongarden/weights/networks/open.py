@@ -16,9 +16,10 @@ from visiongarden.weights.networks.keras_network import keras_network
 from visiongarden.weights.networks.network import Network
 from visiongarden.weights.networks.onnx_runtime import onnx_network
 from visiongarden.weights.networks.torch_module import torch_network
+from visiongarden.weights.sources import open_source
 from visiongarden.weights.sources.stored import is_module
 
-_RUN = ".onnx, .keras, a Keras model or a PyTorch module in memory"
+_RUN = ".onnx, .keras, a model in .h5, a Keras model or a PyTorch module in memory"
 
 
 def network_of(source: Any) -> Network:
@@ -40,6 +41,11 @@ def network_of(source: Any) -> Network:
     if path is not None and path.suffix.lower() == ".keras":
         opened = load(path) if _is_of_visiongarden(path) else open_network(path)
         return keras_network(opened, str(path))
+    if path is not None and path.suffix.lower() == ".h5" and not path.name.endswith(".weights.h5"):
+        # Links to other files and filters that load libraries are refused before Keras reads it.
+        with open_source(path):
+            pass
+        return keras_network(open_network(path), str(path))
     raise _without_network(type(source).__name__ if path is None else str(path), path)
 
 
