@@ -20,6 +20,7 @@ from visiongarden.backends.distribution import Engine
 from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.losses import Loss
+from visiongarden.scenes import make_scenes
 from visiongarden.training import check_batch_size, fit
 from visiongarden.training.source import EpochBatches
 
@@ -236,6 +237,18 @@ def test_a_run_stops_in_both_processes_and_is_resumed_by_one(tmp_path):
     assert len(resumed["losses"]) == 7
     expected = alone(str(tmp_path / "one"))
     assert_equal_run({"losses": first["losses"] + resumed["losses"]}, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_two_processes_measure_what_one_does(tmp_path):
+    """To the last digit, with a last batch of one image."""
+    make_scenes(tmp_path / "scenes", 15, (32, 32))
+    given = {"devices": None, "folder": str(tmp_path / "scenes"), "evaluates": True}
+    expected = answer(program(given))["metrics"]
+    first, _ = processes(given)  # process 0 alone has the loss of all batches
+    assert first["metrics"] == expected
+    assert expected["val_loss"] > 0
 
 
 @pytest.mark.slow

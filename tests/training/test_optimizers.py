@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 import pytest
+from tests.training import tiny
 
 from visiongarden.errors import ConfigError
-from visiongarden.training import VectorAdamW, VectorSGD, WarmupCosine
+from visiongarden.training import VectorAdamW, VectorSGD, WarmupCosine, fit
 from visiongarden.training.averaging import AveragingOptimizer
 
 torch = pytest.importorskip("torch")
@@ -195,3 +196,35 @@ def test_config_is_complete(kind):
     one = kind(learning_rate=rate, weight_decay=0.2, global_clipnorm=3.0, use_ema=True)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(one))
     assert again.get_config() == one.get_config()
+
+
+def test_the_accumulation_of_a_run_counts_updates(tmp_path):
+    """Four batches are two updates, as with the argument of the optimizer."""
+    rate = {"type": "WarmupCosine", "warmup_epochs": 0}
+    weights = []
+    for number, fields in enumerate(
+        [
+            {"accumulate_steps": 2, "optimizer": {"learning_rate": rate}},
+            {"optimizer": {"learning_rate": rate, "gradient_accumulation_steps": 2}},
+        ]
+    ):
+        model = tiny.classifier()
+        counted = []
+
+        class Count(keras.callbacks.Callback):
+            def on_train_batch_end(self, batch, logs=None, counted=counted):
+                counted.append(int(self.model.optimizer.iterations))
+
+        run = tiny.settings(epochs=1, **fields)
+        fit(model, tiny.batches(4), tmp_path / str(number), run, callbacks=(Count(),))
+        assert counted == [0, 1, 1, 2]
+        weights.append(tiny.values(model))
+    for path, value in weights[0].items():
+        assert np.array_equal(value, weights[1][path]), path
+
+
+def test_gradients_are_accumulated_in_one_place():
+    with pytest.raises(ConfigError, match="both the run and its optimizer accumulate"):
+        tiny.settings(
+            accumulate_steps=2, optimizer={"type": "Adam", "gradient_accumulation_steps": 3}
+        )

@@ -15,6 +15,7 @@ from tests.training.tiny import TinyBackbone
 import visiongarden as vg
 from visiongarden.backends.distribution import distributed, engine, reported
 from visiongarden.errors import UserError
+from visiongarden.evaluation import make_validator
 from visiongarden.training import Training, fit
 
 LOSSES = []
@@ -55,12 +56,12 @@ def batches(count=10, size=32, images=8):
     return found
 
 
-def detector(levels=("p3",)):
+def detector(levels=("p3",), classes=2):
     keras.utils.set_random_seed(0)
     return vg.Detector(
         backbone=TinyBackbone(),
         decoder=vg.decoders.FPN(channels=8, levels=levels),
-        head=vg.heads.AnchorFree(num_classes=2),
+        head=vg.heads.AnchorFree(num_classes=classes),
         image_size=32,
     )
 
@@ -70,7 +71,19 @@ def digest(model):
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
+def evaluated(given):
+    """Metrics and loss of a model on the dataset in `folder`, in batches of two images."""
+    with distributed(given["devices"]), reported():
+        with engine().scope():
+            model = detector(classes=5)
+        data = vg.read(given["folder"], split="train")
+        validate = make_validator(data, batch_size=2, loss=model.parts.head.chosen_loss())
+        return {"metrics": validate(model)}
+
+
 def run(given):
+    if given.get("evaluates"):
+        return evaluated(given)
     with distributed(given["devices"]), reported():
         with engine().scope():
             model = detector()

@@ -34,6 +34,8 @@ def make_optimizer(
         ConfigError: The class of the optimizer or schedule does not accept its arguments.
     """
     chosen = settings.optimizer
+    if settings.accumulate_steps > 1:
+        chosen = chosen.replace(gradient_accumulation_steps=settings.accumulate_steps)
     schedule = schedule_of(settings, steps_per_epoch, restarted, factor)
     if schedule is None:
         return AveragingOptimizer(chosen.build(), settings.ema_decay)
@@ -55,7 +57,7 @@ def schedule_of(
     if not isinstance(rate, Mapping):
         return None
     schedule = KerasSchedule.from_dict(rate).build()
-    batches = settings.optimizer.arguments.get("gradient_accumulation_steps") or 1
+    batches = settings.batches_per_update
     updates = steps_per_epoch if batches == 1 else steps_per_epoch / batches
     if isinstance(schedule, OfRun):
         schedule = schedule.for_run(settings.epochs - restarted, updates)

@@ -67,6 +67,9 @@ class Training(Value):
         layer_decay: Factor of the learning rate from one group of layers to the one before it: the
             head has 1, the decoder `layer_decay`, and the layers of the backbone smaller and
             smaller ones towards the image.
+        accumulate_steps: Number of batches whose gradients are averaged for one update of the
+            weights, for batches that do not fit into memory. Schedules, averages and clipping count
+            updates; each batch is divided by its own counts.
         batch_norm: On several devices, the images whose statistics normalize a batch: "per_device",
             those of each device, or "synchronized", those of all, as on one device. TensorFlow and
             PyTorch have both, JAX the second only; None: the faster one that there is, per device
@@ -95,6 +98,7 @@ class Training(Value):
     learning_rate_factors: dict[str, Annotated[float, Field(gt=0)]] = {}  # noqa: RUF012  frozen
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
     batch_norm: Literal["per_device", "synchronized"] | None = None
+    accumulate_steps: PositiveInt = 1
 
     @field_validator("freeze", mode="before")
     @classmethod
@@ -148,6 +152,25 @@ class Training(Value):
                 fix="training.layer_decay=null",
             )
         return self
+
+    @model_validator(mode="after")
+    def _one_accumulation(self) -> Self:
+        own = self.optimizer.arguments.get("gradient_accumulation_steps")
+        if self.accumulate_steps > 1 and own:
+            raise ConfigError(
+                "both the run and its optimizer accumulate gradients",
+                rule="accumulate_steps of the run, or gradient_accumulation_steps of the optimizer",
+                received=f"accumulate_steps={self.accumulate_steps}, "
+                f"gradient_accumulation_steps={own}",
+                fix="training.accumulate_steps=1",
+            )
+        return self
+
+    @property
+    def batches_per_update(self) -> int:
+        """Number of batches that make one update of the weights."""
+        own = self.optimizer.arguments.get("gradient_accumulation_steps")
+        return max(self.accumulate_steps, own or 1)
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:
