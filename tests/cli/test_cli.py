@@ -1,6 +1,7 @@
 """The command line: its options, output and exit codes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,23 +13,24 @@ import typer
 from visiongarden.cli.commands import app
 from visiongarden.cli.entry import main
 from visiongarden.errors import UserError
+from visiongarden.training import Stopped
 
 COMMANDS = [
     "new", "list", "check", "lint", "models", "verify", "show", "diff", "repeats",
     "data check", "data convert", "data show",
-    "demo", "recipe show", "recipe schema", "recipe diff", "transfer", "train", "evaluate",
-    "predict",
+    "demo", "recipe show", "recipe schema", "recipe diff", "transfer", "train",
+    "prove-resume", "evaluate", "predict",
     "export", "import-darknet", "export-darknet",
 ]  # fmt: skip
 """All commands, in the order in which the help lists them."""
 
 WITH_PROGRESS = (
     "check", "verify", "repeats", "data check", "data convert", "demo", "transfer", "train",
-    "evaluate", "predict", "export", "import-darknet", "export-darknet",
+    "prove-resume", "evaluate", "predict", "export", "import-darknet", "export-darknet",
 )  # fmt: skip
 WITH_JSON = (
     "list", "check", "lint", "models", "verify", "show", "diff", "repeats", "data check",
-    "recipe diff", "transfer", "train", "evaluate", "predict", "export",
+    "recipe diff", "transfer", "train", "prove-resume", "evaluate", "predict", "export",
 )  # fmt: skip
 
 
@@ -67,7 +69,14 @@ def test_the_help_lists_every_command_in_its_panel_and_the_exit_codes(capsys):
     panels = ("Build", "Data", "Train and evaluate", "Deploy")
     assert [name for panel in panels for name in listed[panel]] == COMMANDS
     codes = next(section for section in sections if section.startswith("Exit codes:"))
-    assert [line.split()[0] for line in codes.splitlines()[1:]] == ["0", "1", "2", "70", "130"]
+    assert [line.split()[0] for line in codes.splitlines()[1:]] == [
+        "0",
+        "1",
+        "2",
+        "70",
+        "130",
+        "143",
+    ]
 
 
 def test_help_texts_are_complete_in_one_line(capsys):
@@ -264,6 +273,17 @@ def test_exit_codes(monkeypatch, capsys, error, code, expected):
     if code in (70, 2):
         assert run("show", "m.keras", "--debug") == code
         assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_run_that_a_system_stops_has_its_own_code(monkeypatch, capsys):
+    def stopped(*_, **options):
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("visiongarden.recipes.train", stopped)
+    assert run("train", "set") == 143
+    printed = capsys.readouterr().err
+    assert "stopped by SIGTERM" in printed
+    assert "interrupted" not in printed
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
 """Checkpoints within an epoch, the two that are kept, and what a resumed run continues with."""
 
+import importlib.util
 import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -135,6 +139,35 @@ def test_a_killed_run_is_the_same_run(tmp_path, whole, steps):
     assert counted.seen == [0, 1, 2, 3]
     assert history == whole[1]
     assert_equal(whole[0], read_state(newest_checkpoint(folder)))
+
+
+RESUME = """
+import sys
+from pathlib import Path
+from tests.training.test_checkpoints import run
+
+trained, history = run(Path(sys.argv[1]), resume=True)
+print([entry["epoch"] for entry in history])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["jax", "torch"])
+def test_a_run_is_resumed_on_another_backend(tmp_path, other):
+    """In the middle of an epoch; the weights of the epochs before are those of the checkpoint."""
+    if importlib.util.find_spec(other) is None:
+        pytest.skip(f"{other} is not installed")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "run", Signal(signal.SIGINT, 8))
+    before, _ = read_state(newest_checkpoint(tmp_path / "run"))
+    assert (before.epoch, before.step) == (1, 3)
+    words = [sys.executable, "-c", RESUME, str(tmp_path / "run")]
+    path = os.pathsep.join(each or str(Path.cwd()) for each in sys.path)
+    environment = os.environ | {"KERAS_BACKEND": other, "PYTHONPATH": path}
+    found = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert found.stdout.splitlines()[-1:] == ["[1, 2, 3, 4]"], found.stderr[-2000:]
+    after, _ = read_state(newest_checkpoint(tmp_path / "run"))
+    assert after.history[: before.epoch] == before.history
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals of POSIX")

@@ -40,10 +40,10 @@ def prove_resume(
     verbose: Verbose = False,
     debug: Debug = False,
 ) -> None:
-    """Train a recipe with kills and without, and compare both to the last bit.
+    """Show that a run that is killed continues exactly.
 
-    Compares weights, moving average, optimizer, random states, history and progress. Exit code 1:
-    they differ.
+    Trains a recipe with kills and without, and compares both to the last bit: weights, moving
+    average, optimizer, random states, history and progress. Exit code 1: they differ.
     """
     start(imports, verbose=verbose)
     from visiongarden import recipes
