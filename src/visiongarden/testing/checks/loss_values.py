@@ -161,7 +161,8 @@ def finite(subject: ValueSubject) -> Finding:
             return failed(
                 f"the {name} is not finite for {_short(moving[at])} with the target "
                 f"{_short(fixed[at])}",
-                "bound the arguments of logarithms, roots and divisions: ops.maximum(x, 1e-6)",
+                "bound the arguments of logarithms, roots, powers and divisions: "
+                "ops.maximum(x, 1e-6)",
             )
     if gradient is None or not gradient.any():
         return failed("the predictions have no gradient", "use keras.ops, and no rounding")
