@@ -37,7 +37,9 @@ class TaskSubject(ValueSubject):
         own = self.examples.get("head")
         if own is not None:
             return Subject(own)
-        for entry in registry.registered(Head).values():
+        # Heads of one stage first, which take less time.
+        entries: list[Any] = [*registry.registered(Head).values()]
+        for entry in sorted(entries, key=lambda each: bool(each.cls.target_inputs)):
             cls: Any = entry.cls
             if cls.task == self.cls.name and "visiongarden_check" not in entry.key:
                 return Subject(cls(**constructor_arguments(cls, {})))
