@@ -14,7 +14,7 @@ from visiongarden import registry
 from visiongarden.errors import UserError
 from visiongarden.metrics.metric import check_metric
 from visiongarden.parts import Head
-from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
+from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample
 from visiongarden.tasks import Task
 from visiongarden.testing.arrays import leaves, numpy_leaves
 from visiongarden.testing.checks import losses, values
@@ -91,10 +91,21 @@ class TaskSubject(ValueSubject):
         return Sample(
             ImageInfo(0, None, size),
             np.zeros((*size, 3), np.uint8),
-            Instances(size, Boxes(boxes), np.zeros(objects, np.int32)),
+            Instances(
+                size,
+                Boxes(boxes),
+                np.zeros(objects, np.int32),
+                masks=_filled(boxes, size) if "masks" in self.cls.needs else None,
+            ),
             semantic=np.zeros(size, np.int32) if "semantic" in self.cls.needs else None,
             labels=labels if "labels" in self.cls.needs else None,
         )
+
+
+def _filled(boxes: np.ndarray, size: tuple[int, int]) -> Masks:
+    """Return masks that fill their boxes."""
+    corners = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]]
+    return Masks.from_polygons([[ring.tolist()] for ring in corners], size)
 
 
 def members(subject: TaskSubject) -> Finding:
