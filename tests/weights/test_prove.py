@@ -82,6 +82,7 @@ def proof_of(source, model, images, rename=RENAME, **options):
     return vg.transfer(source, model, prove=images, rename=rename, class_rows="position", **options)
 
 
+@pytest.mark.backends
 def test_a_module_in_memory(module, model, photos):
     module.train()
     report = proof_of(module, model, photos, min_coverage=1.0)
