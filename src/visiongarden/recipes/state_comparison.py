@@ -88,7 +88,8 @@ class ResumeProof:
     @property
     def verdict(self) -> str:
         """Result in one line."""
-        runs = f"{self.steps} steps with {len(self.kills)} kills and without"
+        count = len(self.kills)
+        runs = f"{self.steps} steps with {count} kill{'s' if count != 1 else ''} and without"
         if not self.kills:
             return f"{runs}: the run ended before it was killed; train more steps"
         bad = [each for each in self.compared if each.different]
