@@ -242,13 +242,16 @@ def test_a_run_stops_in_both_processes_and_is_resumed_by_one(tmp_path):
 @pytest.mark.slow
 @pytest.mark.backends
 def test_two_processes_measure_what_one_does(tmp_path):
-    """To the last digit, with a last batch of one image."""
+    """The metrics are equal to the last digit, with a last batch that is not full."""
     make_scenes(tmp_path / "scenes", 15, (32, 32))
     given = {"devices": None, "folder": str(tmp_path / "scenes"), "evaluates": True}
     expected = answer(program(given))["metrics"]
     first, _ = processes(given)  # process 0 alone has the loss of all batches
+    loss, expected_loss = (values.pop("val_loss") for values in (first["metrics"], expected))
     assert first["metrics"] == expected
-    assert expected["val_loss"] > 0
+    # PyTorch adds in another order with another number of threads.
+    assert loss == pytest.approx(expected_loss, rel=1e-6)
+    assert expected_loss > 0
 
 
 @pytest.mark.slow
