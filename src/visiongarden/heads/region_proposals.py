@@ -33,14 +33,14 @@ _RANDOM = 2**24
 """Upper bound of random numbers; float32 represents all integers below it."""
 
 
-def _rounded(scores: Tensor) -> Tensor:
-    """Return scores by which boxes are ordered, as multiples of 2⁻¹⁶ without gradient.
+def _rounded(scores: Tensor, steps: int) -> Tensor:
+    """Return scores by which boxes are ordered, as multiples of 1 / steps without gradient.
 
     An exported file rounds differently than its model. Boxes with nearly equal scores, of which
     there are many in a model with little training, are then in the same order in both: that of
     their rows.
     """
-    return ops.stop_gradient(ops.round(ops.cast(scores, "float32") * 2**16) / 2**16)
+    return ops.stop_gradient(ops.round(ops.cast(scores, "float32") * steps) / steps)
 
 
 class _OfBoxes(keras.layers.Layer):
@@ -123,7 +123,7 @@ class ProposeRegions(_OfBoxes):
     ) -> tuple[Tensor, Tensor]:
         """Return scores and boxes of a level, `_LOW` where a box is removed."""
         batch = ops.shape(objectness)[0]
-        scores = _rounded(ops.reshape(objectness, (batch, -1)))
+        scores = _rounded(ops.reshape(objectness, (batch, -1)), 2**16)
         deltas = ops.stop_gradient(ops.reshape(ops.cast(deltas, "float32"), (batch, -1, 4)))
         best, index = ops.top_k(scores, min(self.per_level, len(centers)))
         places = ops.take(ops.convert_to_tensor(centers), index, axis=0)
@@ -317,7 +317,7 @@ class SelectRegions(_OfBoxes):
                 ops.arange(count, dtype="int32"), (ops.shape(regions)[0], count)
             )
             return regions[:, :count], rows, ops.full_like(rows, -1)
-        scores, deltas = _rounded(scores), ops.stop_gradient(deltas)
+        scores, deltas = _rounded(scores, 2**10), ops.stop_gradient(deltas)
         batch, (regions_count, classes) = ops.shape(scores)[0], scores.shape[1:]
         pairs = ops.reshape(scores, (batch, regions_count * classes))
         best, index = ops.top_k(pairs, min(self.candidates, regions_count * classes))
