@@ -20,7 +20,7 @@ ONLY_COMMAND = {"as_json", "imports", "quiet", "verbose", "debug", "help"}
 VERBS = {
     "train": (vg.train, {"overrides"}),
     "evaluate": (vg.evaluate, set()),
-    "predict": (vg.predict, {"output"}),
+    "predict": (vg.predict, {"output", "masks"}),
     "export": (vg.export, {"output"}),
     "transfer": (vg.transfer, set()),
     "prove-resume": (vg.prove_resume, {"overrides"}),

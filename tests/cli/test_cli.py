@@ -123,6 +123,7 @@ def test_help_imports_no_backend():
                 "reader": "auto",
                 "invalid_boxes": "error",
                 "batch_size": 16,
+                "precision": None,
                 "class_names": None,
                 "channels": "auto",
             },
@@ -161,9 +162,11 @@ def test_help_imports_no_backend():
                 "min_coverage": 0.5,
                 "layout": "auto",
                 "class_rows": "name",
+                "prove": None,
+                "tolerance": 1e-4,
             },
         ),
-        ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path()), {}),
+        ("new", "scaffold.new", ["block", "unit"], ("block", "unit", Path()), {"task": None}),
     ],
 )
 def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed, named):
@@ -171,7 +174,7 @@ def test_a_command_is_one_call(monkeypatch, command, target, arguments, passed, 
 
     class Answer(tuple):
         files = commands = ()
-        same = True
+        same, proof = True, None
 
         def __truediv__(self, name):
             return name
@@ -227,6 +230,7 @@ def test_train_is_one_call(monkeypatch, capsys, arguments):
         "task": None,
         "invalid_boxes": None,
         "weights": None,
+        "devices": None,
     }
 
 

@@ -125,7 +125,7 @@ def on_this_host(devices: int) -> Engine:
                 rule=f"{count}: TensorFlow has started, and the number of its CPU devices is "
                 "fixed then",
                 received=option("devices", devices),
-                fix=f"visiongarden train my_images --devices {devices}",
+                fix=f"train in a new process with {option('devices', devices)}",
             )
     names = [f"{kind}:{number}" for number in range(devices)]
     return TensorFlowReplicas(tf.distribute.MirroredStrategy(names))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -132,7 +133,7 @@ def on_this_host(devices: int) -> Engine:
         f"PyTorch trains on {devices} devices in {devices} processes",
         rule="processes that vg.train or torchrun starts",
         received=option("devices", devices),
-        fix=f"torchrun --nproc-per-node {devices}",
+        fix=f"vg.train(recipe, devices={devices})",
     )
 
 
@@ -155,7 +156,9 @@ def _choose_device(launch: Launch) -> str:
 
     if not torch.cuda.is_available():
         if "OMP_NUM_THREADS" not in os.environ:
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+            # Only Linux reports the cores that the process may use.
+            linux = sys.platform == "linux"
+            cores = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
             torch.set_num_threads(max(cores // launch.local_processes, 1))
         return "gloo"
     count = torch.cuda.device_count()

@@ -59,7 +59,7 @@ InvalidBoxes = Annotated[str, _INVALID]
 PrecisionOrNone = Annotated[
     str | None,
     typer.Option(
-        help="float32, mixed_bfloat16 or mixed_float16. Defaults to float32.",
+        help="float32 (default), mixed_bfloat16 or mixed_float16.",
         autocompletion=completion.precisions,
     ),
 ]

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from visiongarden.backends.launcher import launched
 from visiongarden.errors import UserError, option
 from visiongarden.progress import LOGGER
 
-_CODE = "from visiongarden.recipes.peers import main; main()"
+_CODE = "from visiongarden.recipes.peer_process import main; main()"
 _LAST_WORDS = 20
 _END = 30.0
 """Seconds in which the other processes end after process 0."""
@@ -142,31 +141,6 @@ def _modules() -> list[str]:
     classes = keras.saving.get_custom_objects().values()
     names = {each.__module__ for each in classes if isinstance(each, type)}
     return sorted(n for n in names if n.split(".")[0] not in ("visiongarden", "keras", "__main__"))
-
-
-def main() -> None:
-    """Run the recipe that process 0 wrote to the standard input."""
-    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
-    given = json.loads(sys.stdin.read())
-    sys.path[:] = given["path"]
-    import importlib
-
-    from visiongarden import recipes
-
-    for name in given["modules"]:
-        importlib.import_module(name)
-    try:
-        recipes.train(**given["arguments"])
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except UserError as error:
-        sys.exit(f"error: {error}")
-
-
-def _exit_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -600,7 +600,7 @@ def invalid_scores(head: Any, decoded: Mapping[str, np.ndarray]) -> tuple[str, s
 
 
 def _first(dataset: Any) -> str:
-    """Return the place of the first object of a dataset, or "" if it has none."""
+    """Return the place of the first object of a dataset, or "" without one."""
     if isinstance(dataset, Dataset):
         for index, row in enumerate(dataset.rows()):
             if len(row.classes):

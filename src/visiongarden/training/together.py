@@ -16,6 +16,7 @@ import keras
 
 from visiongarden.backends.distribution import engine, exchanged
 from visiongarden.errors import UserError
+from visiongarden.storage import atomic_write
 from visiongarden.training.interrupt import StopOnSignal
 
 _SHOWN = 60
@@ -141,7 +142,7 @@ def of_first_process(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
                 continue
             if name in differ:
                 content = exchanged(b"", partial(_content, folder / name))
-                (here / name).write_bytes(content)
+                atomic_write(here / name, content, durable=False)
             else:
                 shutil.copyfile(folder / name, here / name)
         yield folder if active.rank == 0 else here
