@@ -53,6 +53,14 @@ def pytest_collection_modifyitems(config, items):
 
 
 @pytest.fixture(autouse=True)
+def same_processor(monkeypatch):
+    """Let runs choose the same precision on every processor, without measuring it."""
+    module = sys.modules.get("visiongarden.backends.half_precision")
+    if module is not None:
+        monkeypatch.setattr(module, "processor_flags", lambda: frozenset())
+
+
+@pytest.fixture(autouse=True)
 def seeded():
     random.seed(0)
     np.random.seed(0)  # what libraries draw from

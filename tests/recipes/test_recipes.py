@@ -100,6 +100,7 @@ TINY = [
     "model.decoder.type=FPN",
     "model.decoder.channels=16",
     "training.epochs=2",
+    "training.precision=float32",
     "training.batch_size=4",
     "training.optimizer.learning_rate.warmup_epochs=0",
 ]

@@ -23,6 +23,7 @@ TINY = [
     "model.image_size=32",
     "model.backbone.width=0.0625",
     "training.epochs=2",
+    "training.precision=float32",
     "training.batch_size=4",
     "training.optimizer.learning_rate.warmup_epochs=0",
     "training.tensorboard=false",

@@ -16,7 +16,7 @@ from tests.training.two_processes import batches as boxes_batches
 
 from visiongarden import UserError
 from visiongarden.backends import distribution
-from visiongarden.backends.distribution import Engine
+from visiongarden.backends.engine import Engine
 from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.losses import Loss

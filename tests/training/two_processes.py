@@ -13,7 +13,8 @@ import numpy as np
 from tests.training.tiny import TinyBackbone
 
 import visiongarden as vg
-from visiongarden.backends.distribution import distributed, engine, reported
+from visiongarden.backends.distribution import distributed, reported
+from visiongarden.backends.engine import engine
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.training import Training, fit

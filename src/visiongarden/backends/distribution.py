@@ -19,6 +19,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.engine import SINGLE, Engine, activate, engine
 from visiongarden.backends.host_channel import HostChannel, silent_error
 from visiongarden.backends.launcher import Launch, launched
 from visiongarden.errors import UserError, option
@@ -27,70 +28,13 @@ _ALIVE = 15.0
 """Seconds in which a process that still runs answers, after a collective failed."""
 
 
-class Engine:
-    """A run on one device; base class of the engines of the backends.
-
-    Attributes:
-        rank: Number of this process; process 0 writes the files of the run and decides.
-        processes: Number of processes.
-        local_processes: Number of processes on this host.
-        devices: Number of devices of all processes, among which a batch is divided.
-        replicas: Number of copies of the step whose values have to be added; 1 on JAX, where the
-            program is that of all devices.
-        channel: Messages between the processes; None with one process.
-        name: What divides the batch, for the log.
-        synchronizes: Whether batch normalization uses the statistics of the whole batch.
-    """
-
-    rank = 0
-    processes = 1
-    local_processes = 1
-    devices = 1
-    replicas = 1
-    channel: HostChannel | None = None
-    name = "one device"
-    synchronizes = False
-    norms: tuple[str, ...] = ("per_device", "synchronized")
-    """Kinds of batch normalization that the engine has; the first one is its default."""
-
-    def summed(self, tensors: list[Any]) -> list[Any]:
-        """Return the sum of each tensor over the replicas, differentiable; inside a step only."""
-        return tensors
-
-    def replica(self) -> Any:
-        """Return the number of the replica that runs the step, a number or a tensor."""
-        return 0
-
-    def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Return the context in which variables are created."""
-        return contextlib.nullcontext()
-
-    def steps(self, model: keras.Model) -> contextlib.AbstractContextManager[Any]:
-        """Return the context of the training steps of a model, inside which `summed` adds."""
-        return contextlib.nullcontext()
-
-    def local(self, value: Any) -> Any:
-        """Return the value of a variable as an array of this process."""
-        return value
-
-    def close(self) -> None:
-        """End the engine."""
-
-
-_SINGLE = Engine()
-_active: Engine = _SINGLE
 _of_process: Engine | None = None
 """Engine of the processes that a launcher started, which lasts as long as the process."""
 
 
-def engine() -> Engine:
-    """Return the engine of the current run."""
-    return _active
-
-
 def is_first() -> bool:
     """Return whether this process writes the files of the run."""
-    return _active.rank == 0
+    return engine().rank == 0
 
 
 def is_first_of_launcher() -> bool:
@@ -100,17 +44,17 @@ def is_first_of_launcher() -> bool:
 
 def summed(tensors: Iterable[Any]) -> list[Any]:
     """Return the sum of each tensor over all replicas of a training step, with its gradient."""
-    return _active.summed(list(tensors))
+    return engine().summed(list(tensors))
 
 
 def replicas() -> int:
     """Return the number of replicas of a training step over which `summed` adds."""
-    return _active.replicas
+    return engine().replicas
 
 
 def is_synchronized() -> bool:
     """Return whether a layer has to add its statistics over the replicas of a training step."""
-    return _active.synchronizes and _active.replicas > 1
+    return engine().synchronizes and engine().replicas > 1
 
 
 @contextlib.contextmanager
@@ -121,7 +65,7 @@ def training_steps(model: keras.Model, batch_norm: str | None = None) -> Iterato
         model: The model.
         batch_norm: "per_device" or "synchronized"; None for the default of the engine.
     """
-    active = _active
+    active = engine()
     active.synchronizes = (batch_norm or active.norms[0]) == "synchronized"
     try:
         with active.steps(model):
@@ -132,7 +76,7 @@ def training_steps(model: keras.Model, batch_norm: str | None = None) -> Iterato
 
 def local(value: Any) -> Any:
     """Return the value of a variable as an array of this process, without the other devices."""
-    return _active.local(value)
+    return engine().local(value)
 
 
 def exchanged(message: bytes, decide: Callable[[Sequence[bytes]], bytes]) -> bytes:
@@ -145,13 +89,13 @@ def exchanged(message: bytes, decide: Callable[[Sequence[bytes]], bytes]) -> byt
     Raises:
         UserError: A process failed or does not answer.
     """
-    channel = _active.channel
+    channel = engine().channel
     return decide([message]) if channel is None else channel.exchange(message, decide)
 
 
 def decided(function: Callable[[], Any]) -> Any:
     """Return what a function returns in process 0, a value of JSON; an error is raised in all."""
-    if _active.channel is None:
+    if engine().channel is None:
         return function()
     answer = exchanged(b"", lambda _: json.dumps(function()).encode())
     return json.loads(answer)
@@ -159,7 +103,7 @@ def decided(function: Callable[[], Any]) -> Any:
 
 def any_of(flag: bool) -> bool:
     """Return whether a flag is set in any process."""
-    if _active.channel is None:
+    if engine().channel is None:
         return flag
     return exchanged(b"1" if flag else b"", lambda flags: b"1" if any(flags) else b"") == b"1"
 
@@ -171,7 +115,7 @@ def reported() -> Iterator[None]:
     Raises:
         UserError: Another process has ended.
     """
-    channel = _active.channel
+    channel = engine().channel
     try:
         yield
     except UserError as error:
@@ -227,7 +171,6 @@ def distributed(devices: int | None = None) -> Iterator[Engine]:
         UserError: There are not as many devices, the environment of the launcher is incomplete, or
             the backend was started for fewer devices before.
     """
-    global _active
     launch = launched(os.environ, keras.backend.backend())
     if launch is not None and devices is not None:
         raise UserError(
@@ -238,11 +181,11 @@ def distributed(devices: int | None = None) -> Iterator[Engine]:
             fix=f"train without {option('devices')}",
         )
     found = _engine(devices, launch)
-    before, _active = _active, found
+    before = activate(found)
     try:
         yield found
     finally:
-        _active = before
+        activate(before)
         if found is not _of_process:
             found.close()
 
@@ -250,7 +193,7 @@ def distributed(devices: int | None = None) -> Iterator[Engine]:
 def _engine(devices: int | None, launch: Launch | None) -> Engine:
     global _of_process
     if launch is None:
-        return _SINGLE if devices is None else _starters()[0](devices)
+        return SINGLE if devices is None else _starters()[0](devices)
     if _of_process is None:
         _of_process = _starters()[1](launch)
     return _of_process
@@ -271,13 +214,3 @@ def _starters() -> tuple[Callable[[int], Engine], Callable[[Launch], Engine]]:
     from visiongarden.backends import torch_processes
 
     return torch_processes.on_this_host, torch_processes.of_launcher
-
-
-def too_many(devices: int, available: int, kind: str) -> UserError:
-    """Return the error for more devices than there are."""
-    return UserError(
-        f"{option('devices', devices)} is more than this host has",
-        rule=f"at most {available}, the number of {kind}",
-        received=option("devices", devices),
-        fix=option("devices", available),
-    )

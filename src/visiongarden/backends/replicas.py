@@ -14,7 +14,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.backends.distribution import engine, replicas, summed
+from visiongarden.backends.distribution import replicas, summed
+from visiongarden.backends.engine import engine
 
 _STRIDE = 1_000_003
 """Distance of the seeds of two replicas."""

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 
 from visiongarden.backends.assumptions import require
-from visiongarden.backends.distribution import Engine, engine, too_many
+from visiongarden.backends.engine import Engine, engine, too_many
 from visiongarden.backends.host_channel import HostChannel
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from visiongarden.backends.assumptions import require
-from visiongarden.backends.distribution import Engine, too_many
+from visiongarden.backends.engine import Engine, too_many
 from visiongarden.backends.host_channel import TIMEOUT, HostChannel
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option

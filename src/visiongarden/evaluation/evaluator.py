@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.backends.distribution import engine
+from visiongarden.backends.engine import engine
 from visiongarden.data import Loader
 from visiongarden.data.batch_targets import check_targets
 from visiongarden.data.batches import no_batch, pairs_of

@@ -7,7 +7,8 @@ import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from visiongarden.backends.distribution import engine, exchanged
+from visiongarden.backends.distribution import exchanged
+from visiongarden.backends.engine import engine
 
 _OF_NUMPY = {
     ("numpy", "ndarray"),

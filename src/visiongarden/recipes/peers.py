@@ -21,7 +21,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.distribution import Engine, distributed, is_first
+from visiongarden.backends.distribution import distributed, is_first
+from visiongarden.backends.engine import Engine
 from visiongarden.backends.launcher import launched
 from visiongarden.errors import UserError, option
 from visiongarden.progress import LOGGER

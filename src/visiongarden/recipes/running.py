@@ -13,7 +13,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.distribution import decided, engine, is_first, reported
+from visiongarden.backends.distribution import decided, is_first, reported
+from visiongarden.backends.engine import engine
 from visiongarden.backends.random_state import seed_everything
 from visiongarden.config import load_yaml, save_yaml
 from visiongarden.data import Prints, fingerprint, leaked

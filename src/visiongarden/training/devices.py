@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import keras
 
-from visiongarden.backends.distribution import engine
+from visiongarden.backends.engine import engine
 from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.layers import BatchNorm

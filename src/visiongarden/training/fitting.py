@@ -11,7 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import keras
 
 from visiongarden.backends.compile_state import own_compile_state
-from visiongarden.backends.distribution import decided, engine, is_first, reported, training_steps
+from visiongarden.backends.distribution import decided, is_first, reported, training_steps
+from visiongarden.backends.engine import engine
 from visiongarden.backends.feeding import feed
 from visiongarden.data import Loader, fingerprint
 from visiongarden.data.batches import ForeignBatches, loader_of

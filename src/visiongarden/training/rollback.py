@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from visiongarden.backends.distribution import engine
+from visiongarden.backends.engine import engine
 from visiongarden.errors import NotFiniteError
 from visiongarden.progress import LOGGER
 from visiongarden.training.callback_states import CallbackStates

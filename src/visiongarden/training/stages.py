@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from visiongarden.backends.distribution import engine
+from visiongarden.backends.engine import engine
 from visiongarden.backends.jax_step import prefers_compilation
 from visiongarden.models import Joined
 from visiongarden.progress import LOGGER

@@ -14,7 +14,8 @@ from typing import Any
 
 import keras
 
-from visiongarden.backends.distribution import engine, exchanged
+from visiongarden.backends.distribution import exchanged
+from visiongarden.backends.engine import engine
 from visiongarden.errors import UserError
 from visiongarden.storage import atomic_write
 from visiongarden.training.interrupt import StopOnSignal
