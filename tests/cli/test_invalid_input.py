@@ -30,6 +30,11 @@ lint text.txt
 lint broken.py
 lint empty
 models --task foo
+prove-resume
+prove-resume nowhere
+prove-resume empty
+prove-resume scenes --kills 0
+prove-resume scenes --steps 1
 verify
 verify nowhere
 verify nowhere.yaml

@@ -22,6 +22,10 @@ def assert_reported(reports, classes, cls):
     assert advice in finding.advice
 
 
+IN_ANOTHER_PROCESS = (zoo.HoldsALambdaLayer, zoo.DrawsAConstant)
+"""Layers whose bug shows only where the file is opened in another process."""
+
+
 @pytest.fixture(scope="module")
 def reports():
     return reports_of(zoo, backends=(), skip=("onnx",))
@@ -29,7 +33,9 @@ def reports():
 
 # One worker makes all reports.
 @pytest.mark.xdist_group("zoo")
-@pytest.mark.parametrize("cls", zoo.ZOO, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls", [cls for cls in zoo.ZOO if cls not in IN_ANOTHER_PROCESS], ids=lambda cls: cls.__name__
+)
 def test_the_bug_is_reported(reports, cls):
     assert_reported(reports, zoo, cls)
 
@@ -42,7 +48,7 @@ def reports_with_all_backends():
 @pytest.mark.slow
 @pytest.mark.xdist_group("zoo")
 @pytest.mark.parametrize("cls", zoo.ZOO, ids=lambda cls: cls.__name__)
-def test_other_backends_hide_no_bug(reports_with_all_backends, cls):
+def test_the_bug_is_reported_with_all_backends(reports_with_all_backends, cls):
     assert_reported(reports_with_all_backends, zoo, cls)
 
 

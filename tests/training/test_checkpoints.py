@@ -185,6 +185,15 @@ def test_a_signal_saves_the_step(tmp_path, name, caplog):
     assert int(arrays["optimizer/0"]) == 3
 
 
+@pytest.fixture
+def default_interrupt():
+    """Python's handler of Ctrl-C, which a process that was started in the background lacks."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("default_interrupt")
 def test_a_second_interrupt_waits_for_nothing(tmp_path, monkeypatch):
     writer = "visiongarden.training.checkpoint_writer.write_checkpoint"
     going_on = threading.Event()

@@ -16,6 +16,7 @@ from tests.training.two_processes import batches as boxes_batches
 
 from visiongarden import UserError
 from visiongarden.backends import distribution
+from visiongarden.backends import engine as engine_module
 from visiongarden.backends.engine import Engine
 from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
@@ -38,7 +39,7 @@ def devices(monkeypatch):
         engine = Engine()
         engine.devices = engine.replicas = count
         engine.norms = norms
-        monkeypatch.setattr(distribution, "_active", engine)
+        monkeypatch.setattr(engine_module, "_active", engine)
 
     return pretend
 
@@ -152,7 +153,7 @@ def test_the_parts_of_a_loss_add_up_to_that_of_the_batch(monkeypatch):
     assert float(counts[0][0]) != float(counts[1][0])
     added = dict.fromkeys(whole, 0.0)
     for rows, others in zip(halves, counts[::-1], strict=True):
-        monkeypatch.setattr(distribution, "_active", _Halves([others]))
+        monkeypatch.setattr(engine_module, "_active", _Halves([others]))
         for name, value in model.compute_terms(*part(rows)).items():
             added[name] += float(value)
     assert added == pytest.approx({name: float(value) for name, value in whole.items()}, rel=1e-6)

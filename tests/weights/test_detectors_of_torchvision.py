@@ -170,7 +170,7 @@ def test_anchors_at_other_places_are_refused():
         model = small(anchor_offset=0.5)
     with pytest.raises(vg.UserError, match="the head computes something else") as error:
         vg.transfer(Reference(SMALL).state(), model)
-    fixed = "RetinaNetHead(num_classes=5, filters=32, anchor_offset=0.0, anchor_rounding=True)"
+    fixed = "RetinaNetHead(num_classes=5, anchor_offset=0.0, anchor_rounding=True, filters=32)"
     assert error.value.fix.startswith(fixed)
 
 

@@ -11,7 +11,7 @@ from visiongarden.parts import IMAGE, Backbone
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, Tensor
 
 
-class KerasNetwork(Backbone):
+class KerasNetwork(Backbone):  # noqa: VG101  a base class
     """Base class of backbones that are a functional network of Keras, with or without weights.
 
     Subclasses build the network in `network_for`, and return the model whose weights a new model

@@ -106,7 +106,8 @@ class ProposeRegions(_OfBoxes):
     def call(self, objectness: Sequence[Tensor], deltas: Sequence[Tensor]) -> Tensor:
         """Return the proposals."""
         grid = AnchorGrid(self.anchors, self.image_size)
-        centers = ((grid.cells + self.offset) * grid.strides[:, None]).astype(np.float32)
+        # Positions in pixels need float32 under every policy.
+        centers = ((grid.cells + self.offset) * grid.strides[:, None]).astype(np.float32)  # noqa: VG207
         found = []
         for (rows, columns, number, first), logits, moved in zip(
             grid.levels.values(), objectness, deltas, strict=True
@@ -246,7 +247,8 @@ class SamplingOrder(_OfBoxes):
         if training:
             return keras.random.randint(shape, 0, _RANDOM, dtype="int32", seed=self.random)
         sides = tuple(objectness.shape[1:])
-        fixed = np.random.default_rng(0).integers(0, _RANDOM, (1, *sides)).astype(np.int32)
+        generator = np.random.default_rng(0)  # noqa: VG212  constant on purpose
+        fixed = generator.integers(0, _RANDOM, (1, *sides)).astype(np.int32)
         return ops.broadcast_to(ops.convert_to_tensor(fixed), shape)
 
     def compute_output_spec(self, objectness: Any, training: bool = False) -> Any:
