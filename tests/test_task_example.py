@@ -15,6 +15,8 @@ from visiongarden.cli.entry import main
 from visiongarden.evaluation import evaluate, predict
 from visiongarden.scenes import make_scenes
 
+pytestmark = pytest.mark.xdist_group("task_example")  # one worker makes what the tests share
+
 ROOT = Path(__file__).parents[1]
 NAME = "density_counting"
 SMALL = (

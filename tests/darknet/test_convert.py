@@ -76,6 +76,7 @@ def test_the_official_cfg_is_the_detector():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "backbone"),
     [
@@ -183,6 +184,7 @@ def test_what_darknet_lacks(tmp_path, model, words):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "words"),
     [

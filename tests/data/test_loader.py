@@ -174,6 +174,7 @@ def test_no_sample_exceeds_the_capacity():
     assert max(int(n) for e in range(5) for batch in one.epoch(e) for n in count(batch)) <= 36
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_over_epochs(tmp_path):
     dataset = read(make_scenes(tmp_path / "scenes", 16, (160, 160)))
     one = loader(dataset, transforms=EVERYTHING, shuffle=True, image_size=(160, 160))

@@ -220,6 +220,7 @@ def test_coco_keeps_everything(tmp_path_factory, content):
 KEPT_OUTSIDE = {"id", "bbox", "segmentation", "image_id", "category_id", "iscrowd", "area"}
 
 
+@pytest.mark.slow
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files, st.sampled_from(["yolo", "voc", "csv"]))
 def test_others_keep_it_or_list_it(tmp_path_factory, content, to):

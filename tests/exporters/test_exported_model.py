@@ -14,6 +14,8 @@ from visiongarden.evaluation import Predictor
 from visiongarden.exporters import ExportedModel, Exporter, Signature, export
 from visiongarden.transforms import CenterCrop, Letterbox, Resize
 
+pytestmark = pytest.mark.xdist_group("exported_model")  # one worker makes what the tests share
+
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 BACKBONE = {"depth": 0.33, "width": 0.0625}

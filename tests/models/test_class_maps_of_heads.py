@@ -47,6 +47,7 @@ def data(labels=None, count=4, classes=CELLS):
     return vg.data.Dataset(ClassMap(classes), samples, label_map=labels)
 
 
+@pytest.mark.slow
 def test_results_have_the_classes_of_their_head(tmp_path):
     model = build()
     assert model.class_map == ClassMap(CELLS)

@@ -122,6 +122,7 @@ def test_fused_is_equal_up_to_rounding():
         )
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_each_head():
     batches = [(images(), TARGETS)]
     found = vg.evaluate(model(), batches)

@@ -150,6 +150,7 @@ def test_targets_are_in_the_forward_pass_of_training_alone():
     assert shapes(model.predict(images(), verbose=0))["classes"] == (2, PROPOSALS, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_fit_gives_the_targets_to_the_head(tmp_path):
     model = build()
@@ -199,6 +200,7 @@ def test_half_precision_keeps_the_coordinates_of_targets():
     np.testing.assert_array_equal(found.astype(np.float32), exact)
 
 
+@pytest.mark.slow
 def test_the_exported_file_takes_images_alone(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
     model = build()

@@ -79,7 +79,13 @@ def test_an_unknown_value_is_kept(tmp_path, field, value, reason):
     assert reason in str(error.value)
 
 
-@pytest.mark.parametrize("load", [vg.load, keras.saving.load_model], ids=["vg", "keras"])
+@pytest.mark.parametrize(
+    "load",
+    [
+        pytest.param(vg.load, id="vg"),
+        pytest.param(keras.saving.load_model, id="keras", marks=pytest.mark.slow),
+    ],
+)
 def test_a_model_with_an_unknown_loss_predicts(tmp_path, load):
     saved(tmp_path / "model.keras", loss={"type": "garden>Absent"})
     (found,) = load(tmp_path / "model.keras").detect(IMAGES, score=0.0)

@@ -204,6 +204,7 @@ def test_other_data_than_the_model_s(tmp_path):
     assert vg.evaluate(model, root, channels="gray").images == 4
 
 
+@pytest.mark.slow
 def test_an_exported_file_takes_the_type_of_the_images(tmp_path):
     onnx = pytest.importorskip("onnx")
     onnxruntime = pytest.importorskip("onnxruntime")

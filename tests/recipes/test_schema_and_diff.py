@@ -14,6 +14,8 @@ from visiongarden.recipes import Recipe, compare, diff, environment, resolve, sc
 from visiongarden.registry import register
 from visiongarden.scenes import make_scenes
 
+pytestmark = pytest.mark.xdist_group("schema")  # one worker makes what the tests share
+
 
 def fields(**changes):
     return {

@@ -21,6 +21,8 @@ from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks import find, task_of
 from visiongarden.types import ClassMap, HeadContext, LabelMap, Ranking
 
+pytestmark = pytest.mark.xdist_group("multi_label")  # one worker makes what the tests share
+
 NAMES = ("red", "green", "blue")
 
 

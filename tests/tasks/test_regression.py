@@ -21,6 +21,8 @@ from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks import find, task_of
 from visiongarden.types import ClassMap, HeadContext, LabelMap, Values
 
+pytestmark = pytest.mark.xdist_group("regression")  # one worker makes what the tests share
+
 MAP = LabelMap(("light", "slope"), ("lux", "deg"))
 READER = {"type": "ValuesCSV", "units": MAP.units}
 

@@ -18,6 +18,8 @@ from visiongarden.scenes import make_mask_scenes, make_scenes
 from visiongarden.tasks import Task, find, task_of, task_of_data
 from visiongarden.types import ClassMap, Ranking, Segments
 
+pytestmark = pytest.mark.xdist_group("tasks")  # one worker makes what the tests share
+
 COLORS = {"blue": (40, 40, 220), "green": (40, 200, 40), "red": (220, 40, 40)}
 TINY = [
     "model.image_size=32",
@@ -49,7 +51,9 @@ def data(tmp_path_factory):
 DATASETS = {"classification": "folders", "segmentation": "masks"}
 
 
-@pytest.fixture(scope="module", params=DATASETS)
+@pytest.fixture(
+    scope="module", params=["classification", pytest.param("segmentation", marks=pytest.mark.slow)]
+)
 def run(request, data):
     recipe = resolve(data / DATASETS[request.param], overrides=TINY)
     return recipe, train(recipe, output=data / f"run-{request.param}").folder

@@ -55,6 +55,7 @@ def trained(decoder, size=32):
         return model, model.train_on_batch(images, targets, return_dict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 @pytest.mark.parametrize("size", [pytest.param(32, marks=pytest.mark.backends), 64])
 def test_added_losses_are_part_of_the_loss(size):

@@ -103,6 +103,7 @@ def test_backup_and_restore_continues_fit(folder, tmp_path):
     assert not backup.exists()
 
 
+@pytest.mark.slow
 def test_backup_and_restore_continues_a_run(folder, tmp_path):
     """By name in the settings; the moving average continues, too."""
     backup = tmp_path / "backup"

@@ -116,6 +116,7 @@ def test_all_that_counts_steps_survives_a_resume(tmp_path):
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_patience_ends_a_run_and_is_kept_in_its_checkpoint(tmp_path, caplog):
     caplog.set_level("INFO", logger="visiongarden")
     options, data = settings(epochs=9, patience=2), batches(1)

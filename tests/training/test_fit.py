@@ -83,12 +83,10 @@ def whole_run(tmp_path_factory, scenes):
     return whole.get_weights(), history
 
 
+@pytest.mark.slow  # test_callbacks and test_checkpoints resume smaller runs
 @pytest.mark.slow_backends
 @pytest.mark.xdist_group("resumed")
-@pytest.mark.parametrize(
-    "stop_at",
-    [pytest.param(2, marks=pytest.mark.slow), pytest.param(6, marks=pytest.mark.backends)],
-)
+@pytest.mark.parametrize("stop_at", [2, 6])
 def test_a_resumed_run_is_the_same_run(tmp_path, scenes, whole_run, stop_at):
     weights, history = whole_run
     validate = rising()
@@ -169,10 +167,8 @@ def test_nothing_to_resume(tmp_path, scenes):
         fit(model(), loader(scenes), tmp_path, settings(), resume=True)
 
 
-@pytest.mark.parametrize(
-    "spoil",
-    ["cut", *(pytest.param(s, marks=pytest.mark.slow) for s in ("other run", "no archive"))],
-)
+@pytest.mark.slow  # test_checkpoints has a quick one
+@pytest.mark.parametrize("spoil", ["cut", "other run", "no archive"])
 def test_a_checkpoint_that_does_not_fit(tmp_path, scenes, spoil):
     fit(model(), loader(scenes), tmp_path, settings(epochs=1))
     file = tmp_path / "resume.npz"

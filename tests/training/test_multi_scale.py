@@ -175,6 +175,7 @@ def stepped(trained, size, sizes=()):
     return {v.path: keras.ops.convert_to_numpy(v.value) for v in trained.variables}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dtype", [pytest.param(None, marks=pytest.mark.slow_backends), "mixed_bfloat16"]
 )

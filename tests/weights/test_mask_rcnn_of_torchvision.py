@@ -17,6 +17,10 @@ import visiongarden as vg
 from visiongarden.backends.gradients import gradients_of
 from visiongarden.cards import build
 
+pytestmark = pytest.mark.xdist_group(
+    "mask_rcnn_of_torchvision"
+)  # one worker makes what the tests share
+
 SMALL = "torchvision-maskrcnn_resnet18_fpn"
 LEVELS = ("p2", "p3", "p4", "p5")
 
@@ -130,6 +134,7 @@ def before_the_refactoring(name):
     return re.sub(r"mask_head\.(\d)\.0", lambda m: f"mask_head.mask_fcn{int(m[1]) + 1}", name)
 
 
+@pytest.mark.slow
 def test_a_file_with_the_names_of_older_versions(model):
     state = Reference(SMALL).state()
     older = {
