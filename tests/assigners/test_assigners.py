@@ -40,7 +40,7 @@ def test_task_aligned_takes_cells_inside():
     assert boxes[0].tolist() == [0, 0, 16, 16]
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("classes", [[-1], []])
 def test_there_are_no_positives_without_boxes(classes):
     boxes = [[0, 0, 0, 0]] * max(len(classes), 1)
@@ -108,7 +108,7 @@ def taken(boxes, classes, **options):
     return [np.flatnonzero(index == number).tolist() for number in range(len(boxes))]
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_anchor_iou_takes_the_cell_of_the_center():
     # Center (12, 20) -> column 1, row 2 of p3, anchor 0: ((2 * 4) + 1) * 2 = 18.
     assert taken([[8, 16, 16, 24]], [0], neighbors=False, threshold=0.6) == [[18]]
@@ -125,7 +125,7 @@ def test_neighbors_are_the_nearer_ones_inside_the_map():
     assert taken([[0, 0, 6, 6]], [0], threshold=0.55) == [[0]]
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_a_prediction_that_suits_two_boxes_learns_the_better_overlap():
     boxes = [[8, 16, 16, 24], [8, 16, 16, 23], [8, 16, 16, 24]]
     predicted = np.zeros((1, 36, 4), np.float32)

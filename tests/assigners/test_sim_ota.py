@@ -97,7 +97,7 @@ def test_matches_the_paper(seed):
     assert not quality[taken == 0].any()
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_as_many_cells_as_the_overlaps_add_up_to():
     """All cells predict the box itself: 10 candidates of IoU 1, so ten cells take it."""
     box = [24, 24, 40, 40]
@@ -110,7 +110,7 @@ def test_as_many_cells_as_the_overlaps_add_up_to():
     assert np.flatnonzero(taken).tolist() == np.flatnonzero(away)[:10].tolist()
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_a_box_without_overlap_is_assigned_one_cell():
     far = [[60, 60, 61, 61]] * N
     zero = np.zeros((N, 1))
@@ -120,7 +120,7 @@ def test_a_box_without_overlap_is_assigned_one_cell():
     assert quality.max() == 0
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_padding_is_assigned_no_cell():
     zero = np.zeros((N, 2))
     _, _, _, taken = assign([[0, 0, 0, 0]] * 2, [-1, -1], [[0, 0, 9, 9]] * N, zero, zero[:, :1])

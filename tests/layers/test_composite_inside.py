@@ -54,7 +54,7 @@ class Mixed(Plain, Inner):
     """Whose constructor is that of another base."""
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_a_mixed_model_reopens_equal_under_float32(tmp_path, policy):
     images = np.random.default_rng(0).random((2, 8, 8, 3), dtype=np.float32)

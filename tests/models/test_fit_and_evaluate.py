@@ -128,7 +128,7 @@ class Seen(keras.callbacks.Callback):
         self.logs.append(dict(logs))
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_our_loaders_with_the_callbacks_of_keras(folder, tmp_path):
     train, val = loaders(folder)
     made, seen = compiled(model(classes=vg.read(folder).class_map)), Seen()

@@ -66,7 +66,7 @@ def images(count=2):
     return np.random.default_rng(1).integers(0, 256, (count, *SIZE, 3)).astype(np.uint8)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_the_loss_is_that_of_each_head_with_its_weight():
     raw = model()(images())
     found = quotients(model().parts.head.chosen_loss()(raw, TARGETS, model().context()))
@@ -81,7 +81,7 @@ def test_the_loss_is_that_of_each_head_with_its_weight():
             assert number(found[f"{name}/{term}"]) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("missing", ["cells", "kinds"])
 def test_a_head_without_targets_adds_exactly_0(missing):
     raw = model()(images())

@@ -136,7 +136,7 @@ def shapes(raw):
     return {name: tuple(tensor.shape) for name, tensor in raw["p3"].items()}
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_targets_are_in_the_forward_pass_of_training_alone():
     model = build()
     alone = model(images(), training=False)

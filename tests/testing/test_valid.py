@@ -84,14 +84,14 @@ def test_equal_outputs_on_every_backend():
 @pytest.mark.parametrize(
     "cls",
     [
-        zoo.WithDropout,
+        pytest.param(zoo.WithDropout, marks=pytest.mark.slow_backends),
         pytest.param(zoo.OverTime, marks=pytest.mark.slow),
         zoo.TwoInputs,
         pytest.param(zoo.AttentionBlock, marks=pytest.mark.slow),
         zoo.MovingMean,
         zoo.LayerScale,
         zoo.DropPath,
-        vg.blocks.Residual,
+        pytest.param(vg.blocks.Residual, marks=pytest.mark.slow_backends),
         pytest.param(vg.decoders.FPN, marks=pytest.mark.slow),
     ],
     ids=lambda cls: cls.__name__,

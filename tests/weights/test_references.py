@@ -42,7 +42,7 @@ CASES = {
         "timm-tf-efficientnet-lite0",
     ),
 }
-FAST = {"torchvision-mobilenet_v2": [pytest.mark.backends]}
+FAST = {"torchvision-mobilenet_v2": [pytest.mark.slow_backends]}
 
 
 def classifier(backbone, classes=1000):
