@@ -71,7 +71,7 @@ class KerasModel(KerasNetwork):
             return
         whole = model if isinstance(model, keras.Model) else open_network(Path(model))
         _check(whole)
-        # A functional model of a class of its own serializes the arguments of its constructor.
+        # A functional model of a custom class serializes the arguments of its constructor.
         whole = keras.Model(whole.inputs[0], whole.outputs, name=whole.name)
         found = _levels_of(whole, levels)
         network = cut(whole, found, _NAME)

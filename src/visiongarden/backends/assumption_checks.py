@@ -263,7 +263,7 @@ def tensorflow_store() -> bool:
 
 
 def symbolic_build() -> bool:
-    """Return whether Keras builds a model by a method of this name."""
+    """Return whether `fit` of Keras calls the method that `tensorflow_replicas` replaces."""
     import keras
 
     model = keras.Sequential([keras.layers.Dense(1)])

@@ -1,6 +1,6 @@
 """`Engine`: training on several devices and hosts, by the engine of each backend.
 
-**Why.** Each backend divides a batch among devices in a way of its own: on JAX the program is
+**Why.** Each backend divides a batch among devices in a different way: on JAX the program is
 global, TensorFlow runs a copy of the step for each device, PyTorch a process for each. What a step
 has to add over the copies, and what the processes tell each other, is the same. **Gain:** one place
 that differs by backend; losses, optimizers and layers call `summed`. **Switch:** none; with one
@@ -161,7 +161,7 @@ def _silent(channel: HostChannel) -> list[int]:
 def distributed(devices: int | None = None) -> Iterator[Engine]:
     """Train on several devices of this host, or on those of the processes of a launcher.
 
-    Variables must be created inside. On PyTorch each device has a process of its own, which is
+    Variables must be created inside. On PyTorch each device has a separate process, which is
     started by `recipes`.
 
     Args:

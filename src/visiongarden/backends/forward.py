@@ -71,7 +71,7 @@ def _jax(forward: Forward, model: keras.Model) -> Forward:
     # Weights are arguments: as constants they would be compiled into the program, which would then
     # ignore later updates and need the memory of the weights a second time.
     return lambda images: pure(
-        # Each process evaluates images of its own.
+        # Each process evaluates different images.
         [local(v.value) for v in model.trainable_variables],
         [local(v.value) for v in model.non_trainable_variables],
         images,

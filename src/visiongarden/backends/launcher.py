@@ -1,7 +1,7 @@
 """`Launch`: the place of this process among those that a launcher started.
 
 **Why.** torchrun, SLURM, `mpirun`, Kubernetes and `TF_CONFIG` each name the number of processes,
-the number of this one and an address in variables of their own. **Gain:** one command on every
+the number of this one and an address in different variables. **Gain:** one command on every
 host, and an error that names the variable that is missing, in place of a process that waits.
 **Switch:** none; without these variables a run has one process.
 """
@@ -153,7 +153,7 @@ def _of_jax(given: _Variables) -> Launch:
 def _slurm(given: _Variables) -> Launch:
     rank, processes = given.place("SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
     host = given.environment.get("MASTER_ADDR") or first_host(given.text("SLURM_STEP_NODELIST"))
-    # A port of its own for each job, since several may share a host.
+    # A different port for each job, since several may share a host.
     default = 20000 + given.number("SLURM_JOB_ID", 0) % 20000
     port = given.number("MASTER_PORT", default)
     tasks = given.environment.get("SLURM_STEP_TASKS_PER_NODE", "1")

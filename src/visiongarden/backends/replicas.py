@@ -1,8 +1,8 @@
 """What the replicas of a training step have in common: statistics, and random numbers apart.
 
-**Why.** Each replica updates statistics from its own rows, and a file holds those of one; and
-replicas that start from one seed would drop the same units. **Gain:** correctness. **Switch:**
-none; with one replica nothing happens.
+**Why.** Each replica updates statistics from its own rows, and a file contains those of one
+replica. Replicas that start from the same seed would drop the same units. **Gain:** correctness.
+**Switch:** none; with one replica nothing happens.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STRIDE = 1_000_003
 
 @contextlib.contextmanager
 def of_all_replicas(model: keras.Model) -> Iterator[None]:
-    """Run a training step on a replica: with seeds of its own, and common statistics afterwards.
+    """Run a training step on a replica: with separate seeds, and common statistics afterwards.
 
     Args:
         model: The model.

@@ -21,7 +21,7 @@ from visiongarden.types import ImageSize
 class MaskFormat(ABC):
     """Masks of the rows of "boxes" and "scores", by further decoded arrays.
 
-    A subclass is a format of its own: heads whose decoding returns its `outputs` have these masks.
+    Each subclass is one format: heads whose decoding returns its `outputs` have these masks.
 
     Attributes:
         outputs: names of the arrays, besides "boxes" and "scores".

@@ -1,4 +1,4 @@
-"""Further processes of a run on one host: on PyTorch each device has a process of its own.
+"""Further processes of a run on one host: on PyTorch each device has a separate process.
 
 The process that calls `train` is process 0. The others run the same recipe and print nothing: what
 happens in all of them is reported by process 0.
@@ -64,7 +64,7 @@ def on_devices(
     check_devices(devices)
     if callbacks:
         raise UserError(
-            "callbacks exist in this process only, and each device has a process of its own",
+            "callbacks exist in this process only, and each device has a separate process",
             rule="callbacks of the recipe, which every process makes",
             received=f"{len(callbacks)} callbacks, {option('devices', devices)}",
             fix="training.callbacks in the recipe, or torchrun",

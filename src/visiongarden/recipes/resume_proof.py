@@ -43,7 +43,7 @@ def prove_resume(
 ) -> ResumeProof:
     """Train a recipe twice, once with kills at random moments, and compare the two states.
 
-    Both runs train the first steps of the recipe in processes of their own, on the backend of this
+    Both runs train the first steps of the recipe in separate processes, on the backend of this
     process, and write into a temporary folder. The process of the second run is killed (SIGKILL)
     at random moments and resumed from its last checkpoint. Afterwards weights, moving average,
     optimizer, random states, means of the epoch, history and progress must be equal to the last
@@ -129,7 +129,7 @@ def _steps_of_kills(moments: random.Random, steps: int, kills: int) -> list[int]
 
 
 class _Process:
-    """A run in processes of its own, one after the other."""
+    """A run in separate processes, one after the other."""
 
     def __init__(self, recipe: Recipe, folder: Path, steps: int, every: int | None) -> None:
         self.folder, self._reports = folder, folder.with_suffix(".steps")
@@ -247,7 +247,7 @@ def _modules_of(recipe: Recipe) -> list[str]:
                 raise UserError(
                     f"{entry.cls.__name__} is defined in a script or a notebook",
                     rule="a module that the processes of the proof can import",
-                    fix="move the class into a module of its own, and import it",
+                    fix="move the class into a separate module, and import it",
                 )
             modules.add(entry.module)
     return sorted(modules)
