@@ -12,13 +12,14 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from visiongarden.backends.distribution import replicas
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
@@ -69,6 +70,7 @@ class Progress:
         norms: Paths of the moving means of batch normalizations that had seen no batch when the
             run began.
         callbacks: State of the callbacks, by class and position.
+        replicas: Number of replicas of the step among which a batch was divided.
         rollbacks: How often the run diverged and continued from a checkpoint at a lower rate.
     """
 
@@ -85,6 +87,7 @@ class Progress:
     restarted: int = 0
     norms: list[str] = field(default_factory=list)
     callbacks: dict[str, Any] = field(default_factory=dict)
+    replicas: int = 1
     rollbacks: int = 0
 
 
@@ -98,6 +101,7 @@ def take_state(
         model: Model in training; on JAX after `sync_state`.
         optimizer: Its optimizer.
     """
+    progress = replace(progress, replicas=replicas())
     header = np.frombuffer(json.dumps(asdict(progress)).encode(), dtype=np.uint8)
     arrays = {name: _array(variable) for name, variable in state_variables(model, optimizer)}
     if progress.step:
@@ -144,6 +148,7 @@ def load_state(
         means = _means(model) if progress.step else ()
         for name, variable in (*state_variables(model, optimizer), *means):
             variable.assign(_read_array(path, archive, name, variable))
+        _weigh_means(model, progress.replicas)
         _adjust_rate(optimizer, progress.identity, identity)
         restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
     progress.identity, progress.data = identity, data or progress.data
@@ -210,6 +215,20 @@ def _means(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
         yield f"means/{index}", variable
 
 
+def _weigh_means(model: keras.Model, saved: int) -> None:
+    """Adapt the mean of the loss over the epoch so far to another number of replicas.
+
+    Keras weights each step by the rows of its replica, of which there are more with fewer replicas.
+    """
+    factor = saved / replicas()
+    if factor == 1:
+        return
+    for metric in model.metrics:
+        if metric.name == "loss":
+            for variable in metric.variables:
+                variable.assign(variable.value * factor)
+
+
 def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
     found = [name for name in names if name in archive.files]
     for name in found:
@@ -233,6 +252,8 @@ def _read_header(path: Path, archive: Any) -> Progress:
     rows = progress.history
     if (
         any(type(n) is not int or n < 0 for n in _counts(progress))
+        or type(progress.replicas) is not int
+        or progress.replicas < 1
         or any(type(n) not in (int, float, type(None)) for n in (progress.best, progress.seconds))
         or not all(isinstance(path, str) for path in progress.norms)
         or not isinstance(rows, list)
