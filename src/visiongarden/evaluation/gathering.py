@@ -24,6 +24,15 @@ _OF_NUMPY = {
     ),
 }
 _OF_PYTHON = {("copyreg", "_reconstructor"), ("builtins", "object"), ("builtins", "slice")}
+_OF_SAMPLES = {("visiongarden.samples.instances", "_rebuilt")}
+_OF_RESULTS = (
+    "visiongarden.types",
+    "visiongarden.samples",
+    "visiongarden.tasks",
+    "visiongarden.evaluation.result",
+    "visiongarden.evaluation.gathering",
+)
+"""Modules and packages whose classes results consist of."""
 
 
 class Evaluated(NamedTuple):
@@ -54,17 +63,25 @@ def gathered(
         return measure(list(own))
 
     def decide(messages: Sequence[bytes]) -> bytes:
-        found = [batch for message in messages for batch in _unpacked(message)]
+        found = [batch for message in messages for batch in unpacked(message)]
         found.sort(key=lambda batch: batch.number)
         numbers = [batch.number for batch in found]
         if numbers != list(range(batches)):
             raise RuntimeError(f"batches {numbers} of {batches} were evaluated")
         return pickle.dumps(measure(found))
 
-    return _unpacked(exchanged(pickle.dumps(list(own)), decide))
+    return unpacked(exchanged(pickle.dumps(list(own)), decide))
 
 
-def _unpacked(message: bytes) -> Any:
+def unpacked(message: bytes) -> Any:
+    """Return what another process has sent.
+
+    Args:
+        message: Pickle of results.
+
+    Raises:
+        UnpicklingError: It names a class that results do not consist of.
+    """
     return _Unpickler(io.BytesIO(message)).load()
 
 
@@ -75,16 +92,16 @@ class _Unpickler(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return a class, if it is one of visiongarden or of a task that is registered.
+        """Return a class that results consist of.
 
         Raises:
             UnpicklingError: It is another one.
         """
-        if (module, name) in _OF_NUMPY | _OF_PYTHON:
+        if (module, name) in _OF_NUMPY | _OF_PYTHON | _OF_SAMPLES:
             return super().find_class(module, name)
-        if module.partition(".")[0] == "visiongarden":
+        if any(module == each or module.startswith(f"{each}.") for each in _OF_RESULTS):
             found = super().find_class(module, name)
-            # Samples are rebuilt by functions of their own package.
-            if isinstance(found, type) or module.startswith("visiongarden.samples."):
+            # A name with a dot, or one that the module has imported, may be anything.
+            if isinstance(found, type) and (found.__module__, found.__qualname__) == (module, name):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not a class of results")
