@@ -35,7 +35,7 @@ def test_the_faster_one_is_chosen(monkeypatch, half, policy):
     monkeypatch.setattr(module, "bfloat16_support", lambda: Bfloat16Support(True, "it has it"))
     seconds = {"float32": 0.04, "mixed_bfloat16": half}
     chosen = choose_precision(
-        lambda policy: Timed(seconds[policy]), object, lambda: (np.zeros(1), {})
+        lambda policy: Timed(seconds[policy]), object, lambda model: (np.zeros(1), {})
     )
     assert chosen.policy == policy
     assert chosen.reason.startswith("it has it, and a step in mixed_bfloat16 is ")
@@ -55,7 +55,7 @@ def test_a_real_model_is_measured(monkeypatch):
         built.append(classifier(dtype=policy))
         return built[-1]
 
-    chosen = choose_precision(build, lambda: "sgd", lambda: batches(1)[0])
+    chosen = choose_precision(build, lambda: "sgd", lambda model: batches(1)[0])
     assert [model.dtype_policy.name for model in built] == ["float32", "mixed_bfloat16"]
     assert chosen.policy in ("float32", "mixed_bfloat16")
 

@@ -94,45 +94,51 @@ def evaluate(
         >>> result["AP50"]  # doctest: +SKIP
         0.828
     """
-    return evaluate_shared(
-        model, data, WHOLE, metrics, split=split, reader=reader, invalid_boxes=invalid_boxes,
-        channels=channels, class_names=class_names, batch_size=batch_size, precision=precision,
-        predictor=predictor,
+    network = as_model(model) if predictor else model_in_precision(model, precision)
+    data = _opened(
+        network, data, split=split, reader=reader, invalid_boxes=invalid_boxes,
+        channels=channels, class_names=class_names,
     )  # fmt: skip
+    return _evaluate(network, data, WHOLE, metrics, class_names, batch_size, predictor)
 
 
-def evaluate_together(model: Any, data: Any, **options: Any) -> EvaluationResult:
+def evaluate_together(
+    model: Any,
+    data: Any,
+    *,
+    metrics: Sequence[Any] = (),
+    batch_size: int = 16,
+    predictor: Predictor | None = None,
+) -> EvaluationResult:
     """Evaluate a model in all processes of a run, each of which reads other batches.
 
     Args:
         model: As in `evaluate`; equal in all processes.
-        data: Annotations.
-        **options: As in `evaluate`.
+        data: As in `evaluate`.
+        metrics: As in `evaluate`.
+        batch_size: As in `evaluate`.
+        predictor: As in `evaluate`.
 
     Returns:
         The result of `evaluate` in one process, in every process.
     """
+    network = as_model(model) if predictor else model_in_precision(model, None)
     share = Share(engine().rank, engine().processes, "batches")
-    return evaluate_shared(model, data, share, **options)
+    data = _opened(network, data)
+    return _evaluate(network, data, share, metrics, None, batch_size, predictor)
 
 
-def evaluate_shared(
-    model: Any,
+def _opened(
+    network: Any,
     data: Any,
-    share: Share,
-    metrics: Sequence[Any] = (),
     *,
     split: str = "val",
     reader: Any = "auto",
     invalid_boxes: str = "error",
     channels: Any = "auto",
     class_names: str | None = None,
-    batch_size: int = 16,
-    precision: str | None = None,
-    predictor: Predictor | None = None,
-) -> EvaluationResult:
-    """Evaluate a model on the share of the batches that this process reads; see `evaluate`."""
-    network = as_model(model) if predictor else model_in_precision(model, precision)
+) -> Any:
+    """Return annotations, read if `data` is a path or describes datasets; batches as they are."""
     options = {"split": split, "reader": reader, "invalid_boxes": invalid_boxes}
     if isinstance(data, str | Path):
         data = {"path": data, "channels": channels} | options
@@ -140,7 +146,22 @@ def evaluate_shared(
         data = read_dataset(data, **options).with_channels(channels)
     if isinstance(data, Mapping):
         data = _read(network, data, split, class_names)
-    elif not isinstance(data, WithClassMap):
+    return data
+
+
+def _evaluate(
+    network: Any,
+    data: Any,
+    share: Share,
+    metrics: Sequence[Any],
+    class_names: str | None,
+    batch_size: int,
+    predictor: Predictor | None,
+) -> EvaluationResult:
+    """Evaluate a model on the share of the batches that this process reads."""
+    # Annotations have other members than the class map, so their type is not narrowed.
+    is_annotated = isinstance(data, WithClassMap)
+    if not is_annotated:
         return _evaluate_batches(network, data, metrics, predictor, batch_size)
     _check_task(network, data)
     task = task_of(network)

@@ -329,9 +329,9 @@ def _with_precision(
         LOGGER.info("precision: float32, because it is not measured on several devices")
         return recipe.replace(training=training.replace(precision="float32"))
 
-    def batch() -> tuple[np.ndarray, Any]:
+    def batch(model: Joined) -> tuple[np.ndarray, Any]:
         alone = recipe.replace(training=training.replace(workers=0))
-        first = next(iter(_loader(alone, train_set, build(dtype="float32").resize).epoch(0)))
+        first = next(iter(_loader(alone, train_set, model.resize).epoch(0)))
         return first.images, first.targets
 
     chosen = choose_precision(

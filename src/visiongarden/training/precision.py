@@ -35,7 +35,7 @@ class Precision(NamedTuple):
 def choose_precision(
     build: Callable[[str], Any],
     optimizer: Callable[[], Any],
-    batch: Callable[[], tuple[np.ndarray, Mapping[str, np.ndarray]]],
+    batch: Callable[[Any], tuple[np.ndarray, Mapping[str, np.ndarray]]],
 ) -> Precision:
     """Choose mixed bfloat16 if this machine trains the model faster in it, else float32.
 
@@ -45,7 +45,7 @@ def choose_precision(
     Args:
         build: Function that builds a new model with a dtype policy.
         optimizer: Function that creates a new optimizer.
-        batch: Function that returns the images and targets of one batch.
+        batch: Function of a model that returns the images and targets of one batch for it.
 
     Returns:
         The policy and the reason for it.
@@ -57,10 +57,13 @@ def choose_precision(
     support = bfloat16_support()
     if not support.expected:
         return Precision("float32", support.reason)
-    images, targets = batch()
-    seconds = {}
+    seconds: dict[str, float] = {}
     for policy in ("float32", "mixed_bfloat16"):
-        seconds[policy] = _step_seconds(build(policy), optimizer(), images, targets)
+        model = build(policy)
+        if not seconds:
+            images, targets = batch(model)
+        seconds[policy] = _step_seconds(model, optimizer(), images, targets)
+        del model
         give_back()
     gain = seconds["float32"] / seconds["mixed_bfloat16"]
     policy = "mixed_bfloat16" if gain >= _MIN_GAIN else "float32"
