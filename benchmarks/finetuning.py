@@ -217,7 +217,7 @@ def main() -> None:
 
 
 def table(options: Any, case: Case, rows: list[dict[str, Any]]) -> str:
-    """Return the means over the seeds as Markdown."""
+    """Return a Markdown table of the means over the seeds."""
     metric = "top-1" if case.splits == ("val", "test") else "AP"
     epochs = options.epochs or case.epochs
     lines = [

@@ -263,7 +263,7 @@ def test_as_many_anchors_are_sampled_as_published():
     context = HeadContext(head, SIZE, LEVELS)
     terms = head.loss(raw, TARGETS, context)
     assert float(terms["objectness"].count) == 40
-    # The logits of anchors that are not sampled have no effect.
+    # Only sampled anchors contribute to the loss.
     positive, negative = head.loss._sampled(
         k.convert_to_tensor(np.array([[0, 0, 0, -1, -1, -2, -1, -1]])),
         k.convert_to_tensor(np.array([[5, 9, 7, 1, 2, 8, 4, 3]], "f4")),

@@ -280,7 +280,7 @@ def test_invalid_names(tmp_path, name, message):
     [
         ("head", "instance_segmentatoin", "did you mean instance_segmentation"),
         ("head", "classification", "one of detection, instance_segmentation"),
-        ("loss", "detection", "a loss has no task of its own"),
+        ("loss", "detection", "a template of the kind loss depends on no task"),
     ],
 )
 def test_only_heads_have_a_task(tmp_path, kind, task, message):

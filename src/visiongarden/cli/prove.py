@@ -30,7 +30,7 @@ def prove_resume(
     overrides: Overrides = None,
     steps: Annotated[int, typer.Option(min=2, help="Steps to train.")] = 30,
     kills: Annotated[int, typer.Option(min=1, help="Number of kills.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of the moments of the kills.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the times at which it is killed.")] = 0,
     reader: Reader = None,
     task: TaskOrNone = None,
     invalid_boxes: InvalidBoxesOrNone = None,

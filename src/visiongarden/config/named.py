@@ -1,4 +1,4 @@
-"""`Named`: typed values that are also found by a name of their choice, such as `Task.name`."""
+"""`Named`: typed values that are also found by a class attribute, such as `Task.name`."""
 
 from __future__ import annotations
 

@@ -57,13 +57,13 @@ def prove_resume(
         overrides: Overrides of the recipe.
         steps: Steps to train; fewer if the recipe has fewer.
         kills: Number of kills.
-        seed: Seed of the moments of the kills.
+        seed: Seed of the times of the kills.
         reader: Reader of the dataset; overrides the recipe.
         task: Name of the task; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
 
     Returns:
-        The compared values, and the moments of the kills.
+        The compared values, and when the process was killed.
 
     Raises:
         UserError: `steps` or `kills` is not valid, a class of the recipe is defined where another
@@ -148,7 +148,7 @@ class _Process:
         self._modules = [_STEPS_MODULE, *_modules_of(recipe)]
 
     def steps(self) -> int:
-        """Return the number of the last step that was reported."""
+        """Return the number of the last reported step."""
         lines = self._lines()
         return int(lines[-1].split()[0]) if lines else 0
 

@@ -69,7 +69,7 @@ class ResumeProof:
     Attributes:
         data: Dataset of the recipe.
         steps: Steps that both runs trained.
-        seed: Seed of the moments of the kills.
+        seed: Seed of the times of the kills.
         kills: The kills, in order.
         compared: The kinds of state, in order.
     """

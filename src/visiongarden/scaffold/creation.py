@@ -111,7 +111,7 @@ def _template(kind: str, task: str | None) -> str:
         return kind
     if kind != "head":
         raise UserError(
-            f"a {kind} has no task of its own",
+            f"a template of the kind {kind} depends on no task",
             rule=f"{option('task')} for heads only",
             received=f"{option('task')} {task}",
             fix=f"visiongarden new {kind} NAME",
@@ -148,7 +148,7 @@ def _single(kind: str, class_name: str, stem: str, into: Path, template: str) ->
 
 
 def _places(into: Path) -> tuple[str, Path]:
-    """Return the dotted name of a package, "" for a plain folder, and the folder of its tests."""
+    """Return the dotted name of a package ("" for a plain folder) and the folder of its tests."""
     package, top = _package(into)
     tests = top.parent / "tests" if package else into
     if package and not tests.is_dir() and (top.parent.parent / "tests").is_dir():

@@ -80,7 +80,7 @@ def newest_checkpoint(folder: Path) -> Path:
 
 
 def damage_of(file: Path) -> str | None:
-    """Return why a checkpoint is damaged, or None if the checksums of all its arrays agree."""
+    """Return what is wrong with a checkpoint, or None if the checksums of all its arrays match."""
     try:
         with zipfile.ZipFile(file) as archive:
             # A compressed member could take any memory; `savez` compresses none.

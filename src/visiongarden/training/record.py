@@ -121,7 +121,7 @@ class Record(keras.callbacks.Callback):
         return self._step >= self.steps
 
     def current_progress(self) -> Progress:
-        """Return the progress between two steps."""
+        """Return the progress after the last completed step."""
         # Between two epochs, `progress` is complete, and no step is counted.
         step = self._step or self.progress.step
         return replace(self.progress, step=step, seconds=self._seconds())

@@ -1,9 +1,10 @@
-"""Weights files of Keras 2 (`.h5`): a group for each layer, with arrays named as its variables."""
+"""Weights files of Keras 2 (`.h5`): one group per layer, whose arrays are named after variables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count, takewhile
 from typing import Any, Protocol
 
 import h5py
@@ -115,13 +116,10 @@ def _arrays_below(walk: Walk, group: Any, start: str, depth: int) -> Iterator[tu
 
 
 def _texts(group: Any, key: str) -> list[str]:
-    """Return a list of texts in attributes, which Keras splits where they are too long for one."""
+    """Return a list of strings, which Keras splits into several attributes if it is long."""
     attributes = h5py.Group(group).attrs
-    keys = [key] if key in attributes else []
-    while not keys or keys[0] != key:
-        if f"{key}{len(keys)}" not in attributes:
-            break
-        keys.append(f"{key}{len(keys)}")
+    parts = takewhile(attributes.__contains__, (f"{key}{number}" for number in count()))
+    keys = [key] if key in attributes else parts
     texts = [text for each in keys for text in np.ravel(attributes[each])]
     return [t.decode() if isinstance(t, bytes) else str(t) for t in texts]
 
