@@ -22,7 +22,7 @@ from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.losses import Loss
 from visiongarden.scenes import make_scenes
-from visiongarden.training import check_batch_size, fit
+from visiongarden.training import check_agreement, check_batch_size, fit
 from visiongarden.training.source import EpochBatches
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +85,11 @@ def test_the_launcher_determines_the_devices(monkeypatch):
     with pytest.raises(UserError, match="torchrun started 2 processes"):  # noqa: SIM117
         with distribution.distributed(2):
             pass
+
+
+def test_one_process_computes_nothing_to_compare():
+    """The checksum of the weights of a large model takes seconds."""
+    check_agreement(lambda: pytest.fail("called"))
 
 
 def test_processes_read_their_rows_of_the_batches_of_other_loaders():

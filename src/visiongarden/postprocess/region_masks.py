@@ -11,7 +11,7 @@ from visiongarden.ops import iou, one_hot, refine_regions, region_names, rows_of
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.registry import register
 from visiongarden.samples import Masks
-from visiongarden.samples.mask_shapes import PixelMask, Window
+from visiongarden.samples.mask_shapes import NOTHING, PixelMask, Window
 from visiongarden.types import HeadContext, ImageSize, RawPredictions, Tensor
 
 
@@ -86,7 +86,7 @@ def pasted_masks(boxes: np.ndarray, masks: np.ndarray, size: ImageSize) -> Masks
     for box, mask, (x1, y1), (x2, y2) in zip(
         boxes, masks, low[:, :2].tolist(), high[:, 2:].tolist(), strict=True
     ):
-        window = Window(0, 0, np.zeros((0, 0), bool))
+        window = NOTHING
         if x2 > x1 and y2 > y1:
             window = Window(y1, x1, _enlarged(mask, box, (x1, y1, x2, y2)) >= _HALF)
         parts.append(PixelMask(size, window=window))

@@ -161,7 +161,7 @@ def _train(
 ) -> TrainingResult:
     """Train a complete recipe on the devices of the current engine."""
     check_agreement(
-        {
+        lambda: {
             **{f"{name} of the recipe": value for name, value in recipe.to_dict().items()},
             "options": [resume, accept_changes],
             **versions_in_use(),
@@ -181,7 +181,8 @@ def _train(
     # Data, model and image sizes are checked before the folder of the run is created or changed.
     check(train_set, trained_on=True, prints=prints)
     check(val_set, prints=prints)
-    check_agreement({"data": fingerprint({"train": train_set, "val": val_set}, prints)})
+    data = fingerprint({"train": train_set, "val": val_set}, prints)
+    check_agreement(lambda: {"data": data})
     seed_everything(recipe.training.seed)
     with spelled(partial(as_override, "train")):
         preprocessing = preprocessing_for(
@@ -224,7 +225,7 @@ def _train(
             val_set,
             selected,
             resume=resume,
-            data=fingerprint({"train": train_set, "val": val_set}, prints),
+            data=data,
             accept_changes=accept_changes,
             callbacks=callbacks,
         )

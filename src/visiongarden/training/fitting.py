@@ -123,9 +123,9 @@ def fit(
 
     Raises:
         UserError: There is nothing to resume, the folder holds a different run or is removed while
-            the model is trained, the training split
-            has no images, the model cannot be built at one of the loader's image sizes, or the
-            optimizer or a callback does not accept its arguments.
+            the model is trained, the training split has no images, the model cannot be built at one
+            of the loader's image sizes, or the optimizer or a callback does not accept its
+            arguments.
         DataChangedError: The data changed since the run began.
         NotFiniteError: The loss or a weight became infinite or NaN, or the loss exploded; earlier
             checkpoints are kept. A `DivergedError` has the epoch and the step.
@@ -169,7 +169,9 @@ def fit(
     # resumed run would be refused because of it.
     config = {key: value for key, value in model.get_config().items() if key != "name"}
     identity = (identity or {}) | {"model": config, "training": _compared(settings)}
-    check_agreement({"weights": weights_checksum(model), **identity, "data of the run": data})
+    check_agreement(
+        lambda: {"weights": weights_checksum(model), **identity, "data of the run": data}
+    )
     factor = rate_factor(0 if before is None else before.rollbacks)
     stages = Stages(model, len(train), settings, None if resume else loaded, before, factor)
     with (

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -60,18 +60,19 @@ def _first_reasons(messages: Any) -> bytes:
     return json.dumps([any(flags), received]).encode()
 
 
-def check_agreement(values: Mapping[str, Any]) -> None:
+def check_agreement(values: Callable[[], Mapping[str, Any]]) -> None:
     """Check that all processes have the same values.
 
     Args:
-        values: Values of JSON by name, such as parts of the recipe.
+        values: Function that returns values of JSON by name, such as parts of the recipe. It is
+            called only if there are several processes, since checksums take time.
 
     Raises:
         UserError: They differ; the same error in every process.
     """
     if engine().processes == 1:
         return
-    own = {name: _printed(value) for name, value in values.items()}
+    own = {name: _printed(value) for name, value in values().items()}
     exchanged(json.dumps(own).encode(), lambda messages: _compared(messages))
 
 

@@ -1,5 +1,6 @@
 """Random annotations are written and read back equal, or what is dropped is listed."""
 
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from visiongarden import register
+from visiongarden import register, registry
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.readers.reading import read
 from visiongarden.data.rows import KeypointScheme, Row, sample_of
@@ -205,6 +206,39 @@ def test_a_writer_of_the_user_is_found_by_its_format(tmp_path):
     assert (tmp_path / "train.txt").read_text() == "ant\nbee"
     with pytest.raises(UserError, match="did you mean names"):
         writer_of("name")
+
+
+@pytest.mark.parametrize("name", ["COCOWriter", "visiongarden>COCOWriter"])
+def test_the_name_of_a_class_is_no_format(name):
+    """It would be written into commands and folders as a format that does not exist."""
+    with pytest.raises(UserError, match="unknown format") as error:
+        writer_of(name)
+    assert error.value.rule.startswith("the format of a registered class")
+
+
+def test_a_package_whose_writer_has_another_format_is_refused(tmp_path, monkeypatch):
+    """A package that declares the format "pairs", while its writer has "triples"."""
+    monkeypatch.setattr(registry, "_known", dict(registry._known))
+    (tmp_path / "pair_formats.py").write_text(
+        "import visiongarden as vg\n"
+        "from visiongarden.data.writers import Writer\n"
+        "@vg.register(package='pair_formats')\n"
+        "class PairWriter(Writer):\n"
+        "    format = 'triples'\n"
+    )
+    info = tmp_path / "pair_formats-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pair-formats\nVersion: 1.0\n")
+    entry = "writer.pairs = pair_formats:PairWriter"
+    (info / "entry_points.txt").write_text(f"[visiongarden.plugins]\n{entry}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        with pytest.raises(UserError, match="'pairs' is not that of a registered writer") as error:
+            writer_of("pairs")
+    finally:
+        sys.modules.pop("pair_formats", None)
+    assert error.value.fix == 'format: ClassVar[str] = "pairs"'
+    assert "PairWriter has the format 'triples'" in error.value.received
 
 
 def test_what_no_format_stores_is_listed(tmp_path):

@@ -69,7 +69,20 @@ def writer_of(format: str) -> Writer:
     """Return the writer of a format, with the default values of its fields.
 
     Raises:
-        UserError: No registered writer and no installed package has the format.
+        UserError: No registered writer and no installed package has the format; the name of a class
+            is not one.
     """
     with plugins.imported_by_name():
-        return Writer.find(format)()
+        kind = Writer.find(format)
+    if kind.own_name() == format:
+        return kind()
+    provided = plugins.of_kind("writer")
+    # `Named.find` takes names of classes, too.
+    if all(plugin.name != format for plugin in provided):
+        raise Writer.unknown(format, sorted({*Writer.by_name(), *(p.name for p in provided)}))
+    raise UserError(
+        f"the format {format!r:.90} is not that of a registered writer",
+        rule="the entry point of a package names the format of the writer",
+        received=f"{place(kind)} has the format {kind.own_name()!r}",
+        fix=f'format: ClassVar[str] = "{format}"',
+    )
