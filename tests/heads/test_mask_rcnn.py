@@ -19,8 +19,8 @@ from visiongarden.heads.region_proposals import (
     SelectRegions,
 )
 from visiongarden.losses import quotients
-from visiongarden.ops import nms_keeps
-from visiongarden.postprocess import Nms, pasted_masks
+from visiongarden.postprocess import Nms, nms_keeps, pasted_masks
+from visiongarden.testing.instances import randomize
 from visiongarden.types import FeatureSpec, HeadContext, LevelSpec
 
 SIZE = (64, 96)
@@ -93,6 +93,50 @@ def test_suppression_in_the_graph_is_that_of_the_greedy_algorithm(iou):
     for image in range(2):
         rows = nms.selected(boxes[image], scores)[0]
         assert np.flatnonzero(found[image]).tolist() == sorted(rows.tolist())
+
+
+def chain():
+    """60 boxes, each of which overlaps its neighbors by more than half."""
+    left = 3.0 * np.arange(60, dtype=np.float32)
+    return np.stack([left, 0 * left, left + 10, 0 * left + 10], -1)
+
+
+@keras.saving.register_keras_serializable("test_mask_rcnn")
+class Keeps(keras.layers.Layer):
+    """The suppression alone."""
+
+    def call(self, boxes):
+        return nms_keeps(boxes, 0.5)
+
+    def compute_output_shape(self, shape):
+        return shape[:-1]
+
+
+@pytest.mark.backends
+def test_a_chain_of_boxes_is_decided_to_its_end():
+    """Each box depends on the decision on the one before: IoU 7/13 with it, 4/16 with the next."""
+    boxes = chain()
+    rows = Nms(score_threshold=0, iou_threshold=0.5).selected(
+        boxes, np.linspace(1, 0.5, 60, dtype=np.float32)[:, None]
+    )[0]
+    # The second image has the boxes all at one place, which is decided in two rounds.
+    found = k.convert_to_numpy(nms_keeps(np.stack([boxes, boxes[:1].repeat(60, 0)]), 0.5))
+    assert sorted(rows.tolist()) == list(range(0, 60, 2))
+    assert found[0].tolist() == [1, 0] * 30
+    assert found[1].tolist() == [1] + [0] * 59
+
+
+@pytest.mark.filterwarnings("ignore")  # of tf2onnx
+def test_an_exported_file_decides_a_chain_to_its_end(tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    boxes = keras.Input((60, 4))
+    model = keras.Model(boxes, Keeps(name="keeps")(boxes))
+    given, file = np.stack([chain(), chain()[::-1]]), str(tmp_path / "keeps.onnx")
+    model.predict_on_batch(given)  # Keras exports a model that was called
+    model.export(file, format="onnx", verbose=False)
+    session = runtime.InferenceSession(file)
+    (found,) = session.run(None, {session.get_inputs()[0].name: given})
+    assert found.tolist() == [[1, 0] * 30] * 2
 
 
 def test_boxes_of_different_classes_do_not_suppress_each_other():
@@ -344,6 +388,25 @@ def test_a_model_trains_evaluates_predicts_and_reopens(tmp_path):
         again = load(tmp_path / "model.keras").predict_on_batch(images())
         for one, other in zip(keras.tree.flatten(raw), keras.tree.flatten(again), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.slow
+def test_an_exported_file_has_the_same_detections_and_masks(tmp_path):
+    pytest.importorskip("onnxruntime")
+    model = small()
+    randomize(model)
+    result = vg.export(model, tmp_path / "model.onnx")
+    assert result.parity.agrees
+    assert result.parity.masks < 1e-3
+    for image in images():
+        (one,), (other,) = (vg.predict(each, image, score=0.0) for each in (model, result.path))
+        assert len(one) == len(other) > 0
+        order = [np.lexsort((*np.asarray(x.boxes).round(1).T, x.classes)) for x in (one, other)]
+        one, other = one[order[0]], other[order[1]]
+        np.testing.assert_allclose(np.asarray(one.boxes), np.asarray(other.boxes), atol=1e-2)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        different = one.masks.bitmaps() != other.masks.bitmaps()
+        assert different.mean() < 1e-3  # a pixel of a probability of one half
 
 
 @pytest.mark.slow

@@ -18,11 +18,11 @@ from visiongarden.ops import (
     clip,
     deltas_to_boxes,
     match_regions,
-    nms_keeps,
     refine_regions,
     rows_of,
 )
 from visiongarden.ops.boxes import area
+from visiongarden.postprocess import nms_keeps
 from visiongarden.registry import register
 from visiongarden.types import ImageSize, Tensor
 

@@ -30,7 +30,6 @@ from visiongarden.ops.regions import (
     region_names,
 )
 from visiongarden.ops.rows import rows_of
-from visiongarden.ops.suppression import nms_keeps
 
 __all__ = [
     "AnchorGrid",
@@ -55,7 +54,6 @@ __all__ = [
     "giou",
     "iou",
     "match_regions",
-    "nms_keeps",
     "offsets_to_boxes",
     "one_hot",
     "pairwise_iou",

@@ -15,6 +15,7 @@ from visiongarden.postprocess.mask_formats import (
     mask_format,
 )
 from visiongarden.postprocess.nms import Nms, Suppression, to_original
+from visiongarden.postprocess.nms_in_graph import nms_keeps
 from visiongarden.postprocess.prototype_masks import PrototypeMaskDecoding, masks_of
 from visiongarden.postprocess.region_masks import RegionMaskDecoding, pasted_masks
 from visiongarden.postprocess.scores import (
@@ -48,6 +49,7 @@ __all__ = [
     "best_of_each",
     "mask_format",
     "masks_of",
+    "nms_keeps",
     "pasted_masks",
     "suppression",
     "to_original",
