@@ -219,6 +219,24 @@ def test_a_valid_dataset_has_no_findings(tmp_path, make):
     assert "no issues found" in report.text()
 
 
+def test_crowd_regions_are_counted_and_no_duplicates(tmp_path):
+    def crowded(data):
+        first = data["annotations"][0]
+        data["annotations"] += [
+            first | {"iscrowd": 1},
+            first | {"bbox": [1, 1, 1, 1], "iscrowd": 1},
+        ]
+
+    coco(tmp_path)
+    annotations(crowded)(tmp_path)
+    findings = diagnose(tmp_path, image_size=80).findings
+    assert [(finding.level, finding.kind, finding.split) for finding in findings] == [
+        ("note", "crowd-regions", "train"),
+        ("note", "crowd-regions", "val"),
+    ]
+    assert "2 of 18 boxes" in findings[0].what
+
+
 def test_all_issues_are_reported_together(tmp_path):
     yolo(tmp_path)
     for spoil in (append("7 .5 .5 .1 .1"), append("0 .5 .5 0 .1"), append("0 .5")):

@@ -49,6 +49,20 @@ def test_mask_is_translucent_inside_and_nowhere_else():
     assert not changed(drawn)[120:, 120:].any()
 
 
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_crowd_regions_are_hatched_and_have_a_dashed_box(with_masks):
+    boxes = [[20, 60, 180, 260], [220, 60, 380, 260]]
+    masks = Masks.from_polygons([[[x, y, r, y, r, b, x, b]] for x, y, r, b in boxes], SIZE)
+    crowd, given = [False, True], masks if with_masks else None
+    drawn = changed(draw_instances(GRAY, Instances(SIZE, Boxes(boxes), masks=given, crowd=crowd)))
+    one, group = drawn[90:240, 40:160].mean(), drawn[90:240, 240:360].mean()
+    assert one == with_masks  # an object without a mask has a box alone
+    assert 0.4 < group < 0.6
+    top = [drawn[60, columns].mean() for columns in (slice(30, 170), slice(240, 370))]
+    assert top[0] == 1
+    assert 0.4 < top[1] < 0.7
+
+
 def test_labeled_keypoints_and_edges_between_them_are_drawn():
     points = [[[50, 50, 2], [150, 50, 1], [0, 0, 0], [200, 200, 2]]]
     keypoints = Keypoints(points, skeleton=[(0, 1), (1, 2)])

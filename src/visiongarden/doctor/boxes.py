@@ -198,7 +198,7 @@ class Boxes(Labeling):
 
 
 def _of_crowds(dataset: Dataset, split: str, root: str) -> Iterator[Finding]:
-    """Find classes whose boxes are all crowds."""
+    """Find classes whose boxes are all crowds, and count crowd regions."""
     crowd: Counter[int] = Counter()
     every: Counter[int] = Counter()
     for row in dataset.rows():
@@ -209,6 +209,10 @@ def _of_crowds(dataset: Dataset, split: str, root: str) -> Iterator[Finding]:
             name = dataset.class_map.names[index]
             what = f"all {count} boxes of class {name!r} are crowds, which training excludes"
             yield Finding("warning", "crowd", root, what, split)
+    if total := crowd.total():
+        what = f"{total} of {every.total()} boxes are crowd regions: they are not trained on, and"
+        what += " detections within them are no errors"
+        yield Finding("note", "crowd-regions", root, what, split)
 
 
 def _of_boxes(
@@ -229,18 +233,20 @@ def _of_boxes(
             if where not in unlabeled:
                 yield Finding("note", "empty", where, "the image has no box", split)
             continue
-        yield from _of_duplicates(row, dataset.class_map, where, split)
-        sides = _sides(row)
+        # A crowd region may be around an object, and is not trained on, whatever its size.
+        objects = selected(row, ~row.crowd)
+        yield from _of_duplicates(objects, dataset.class_map, where, split)
+        sides = _sides(objects)
         scale = canvas / max(row.size)  # as letterbox does, which also enlarges
         for i in np.flatnonzero(sides.max(axis=1) * scale < stride):
             size = " × ".join(f"{v:.1f}" for v in sides[i] * scale)
-            what = f"box {_box(row, i)} has {size} pixels at image size {canvas}"
+            what = f"box {_box(objects, i)} has {size} pixels at image size {canvas}"
             yield Finding(
                 "warning", "tiny", where, f"{what}, less than one stride of {stride}", split
             )
         ratios = sides.max(axis=1) / np.maximum(sides.min(axis=1), 1e-6)
         for i in np.flatnonzero(ratios >= ASPECT):
-            what = f"one side of box {_box(row, i)} is {ratios[i]:.0f} times the other"
+            what = f"one side of box {_box(objects, i)} is {ratios[i]:.0f} times the other"
             yield Finding("warning", "aspect", where, what, split)
 
 

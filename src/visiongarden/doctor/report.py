@@ -77,6 +77,7 @@ KINDS = {
     "depth": "16-bit images",
     "exif": "images rotated by EXIF",
     "empty": "images without a box",
+    "crowd-regions": "crowd regions",
     "cut": "boxes clipped at the border",
     "dropped": "left out on request",
 }

@@ -58,8 +58,9 @@ def draw_instances(
 
     Masks are translucent. Where there is a single class, each mask has its own color, so that
     objects that touch can be distinguished; names that would cover more than their object, or
-    another name, are left out. Visible keypoints are discs and hidden ones rings; each point of the
-    skeleton has its own color, the same in all objects.
+    another name, are left out. Crowd regions are hatched, with a dashed box. Visible keypoints are
+    discs and hidden ones rings; each point of the skeleton has its own color, the same in all
+    objects.
 
     Args:
         image: uint8 RGB (height, width, 3), or any image that `to_display` accepts.
@@ -77,11 +78,10 @@ def draw_instances(
     if instances.masks is not None and names is not None and len(names) == 1:
         colored = np.arange(count)
     colors = [color_of(int(index)) for index in colored]
-    if instances.masks is not None:
-        for polygons, color in zip(instances.masks.polygons(), colors, strict=True):
-            _fill(picture, polygons, color)
     thick, size = pen(picture)
     rings = _outlines(instances)
+    crowd = np.zeros(count, bool) if instances.crowd is None else instances.crowd
+    _fill_regions(picture, instances, rings, colors, crowd)
     # The largest first, so that small objects and their names are on top; of results, the best
     # score last.
     order = np.argsort([-float(np.ptp(ring, axis=0).prod()) for ring in rings], kind="stable")
@@ -89,7 +89,7 @@ def draw_instances(
         order = np.argsort(instances.scores, kind="stable")
     for i in order.tolist():
         if instances.boxes is not None:
-            _outline(picture, rings[i], colors[i], thick)
+            _outline(picture, rings[i], colors[i], thick, dashed=bool(crowd[i]))
     if instances.keypoints is not None:
         draw_keypoints(picture, instances.keypoints)
     labels = {i: _text(instances, i, names) for i in order.tolist()}
@@ -177,9 +177,48 @@ def _outlines(instances: Instances) -> list[np.ndarray]:
     return [array[i][[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2) for i in range(len(array))]
 
 
-def _outline(picture: np.ndarray, ring: np.ndarray, color: Rgb, thick: int) -> None:
+def _outline(
+    picture: np.ndarray, ring: np.ndarray, color: Rgb, thick: int, dashed: bool = False
+) -> None:
+    """Draw the outline of a box, in place."""
     points = np.round(_bounded(ring) * _FINE).astype(np.int32)
-    cv2.polylines(picture, [points], True, color, thick, cv2.LINE_AA, _SHIFT)
+    if not dashed:
+        cv2.polylines(picture, [points], True, color, thick, cv2.LINE_AA, _SHIFT)
+        return
+    whole = picture.copy()
+    cv2.polylines(whole, [points], True, color, thick, cv2.LINE_AA, _SHIFT)
+    shown = _stripes(picture)
+    picture[shown] = whole[shown]
+
+
+def _stripes(picture: np.ndarray) -> np.ndarray:
+    """Return which pixels (height, width) are on diagonal stripes, half of them."""
+    rows, columns = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    period = max(4, round(sum(picture.shape[:2]) / 80))
+    return np.asarray((columns + rows) % period < period / 2)
+
+
+def _fill_regions(
+    picture: np.ndarray,
+    instances: Instances,
+    rings: list[np.ndarray],
+    colors: list[Rgb],
+    crowd: np.ndarray,
+) -> None:
+    """Shade masks, and hatch crowd regions: their masks, or their boxes, in place."""
+    if instances.masks is None and not crowd.any():
+        return
+    masks: list[Polygons] = [()] * len(crowd)
+    if instances.masks is not None:
+        masks = list(instances.masks.polygons())
+    for polygons, ring, color, is_crowd in zip(masks, rings, colors, crowd, strict=True):
+        if not is_crowd:
+            _fill(picture, polygons, color)
+            continue
+        shaded = picture.copy()
+        _fill(shaded, polygons or (ring,), color)
+        shown = _stripes(picture)
+        picture[shown] = shaded[shown]
 
 
 def _fill(picture: np.ndarray, polygons: Polygons, color: Rgb) -> None:
