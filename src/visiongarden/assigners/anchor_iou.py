@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 from pydantic import Field
 
-from visiongarden.assigners.assigner import Assigner
+from visiongarden.assigners.assigner import FAR, Assigner
 from visiongarden.errors import UserError
 from visiongarden.ops import iou, one_hot, rows_of
 from visiongarden.registry import register
@@ -82,6 +82,11 @@ class AnchorIoU(Assigner):
         anchors = sum(len(level.anchors) for level in _levels(candidates))
         most = objects * anchors * (3 if self.neighbors else 1)
         return min(most, super().max_positives(objects, candidates))
+
+    @property
+    def min_overlap(self) -> float:
+        """`threshold`, 0.1 at most: the best anchor is always assigned."""
+        return min(FAR, self.threshold)
 
     def _suits(self, boxes: Tensor, sizes: np.ndarray) -> Tensor:
         """Return 1 for each anchor that a box is assigned to, (batch, m, anchors of all levels)."""

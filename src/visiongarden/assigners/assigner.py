@@ -7,6 +7,9 @@ from typing import ClassVar
 from visiongarden.config import Concise
 from visiongarden.types import Assignment, Candidates, Targets
 
+FAR = 0.1
+"""IoU of an object and an anchor below which one of them is ten times as large as the other."""
+
 
 class Assigner(Concise):
     """Base class of assigners; a subclass implements `__call__`.
@@ -49,3 +52,11 @@ class Assigner(Concise):
             candidates: predictions of the head.
         """
         return int(candidates.boxes.shape[1])
+
+    @property
+    def min_overlap(self) -> float:
+        """IoU that the shapes of an object and of an anchor must have to match; 0: any will do.
+
+        Training is refused if no object of the training split reaches it.
+        """
+        return 0.0

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from keras import ops
 from pydantic import Field, model_validator
 
-from visiongarden.assigners.assigner import Assigner
+from visiongarden.assigners.assigner import FAR, Assigner
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.ops import pairwise_iou
 from visiongarden.registry import register
@@ -80,3 +80,8 @@ class MaxIoU(Assigner):
         index = ops.cast(ops.argmax(overlap, axis=1), "int32")
         other = ops.where(highest < self.negative, BACKGROUND, IGNORED)
         return Assignment(ops.where(chosen, index, other), ops.cast(chosen, "float32"))
+
+    @property
+    def min_overlap(self) -> float:
+        """`positive`; where the best anchor is always a positive, 0.1 at most."""
+        return min(FAR, self.positive) if self.match_best else self.positive

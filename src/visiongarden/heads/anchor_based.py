@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
+import numpy as np
 from pydantic import PositiveFloat, model_validator
 
 from visiongarden.assigners import AnchorIoU, Assigner
@@ -22,7 +24,7 @@ from visiongarden.parts import Head
 from visiongarden.parts.fields import Classes, Prior
 from visiongarden.postprocess import AnchorBasedDecoding, Decoding
 from visiongarden.registry import register
-from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor
+from visiongarden.types import FeatureMaps, FeatureSpec, RawPredictions, Tensor, stride_of
 
 Anchors = dict[str, tuple[tuple[PositiveFloat, PositiveFloat], ...]]
 
@@ -100,6 +102,30 @@ class AnchorBased(Head):
                 fix="scale_xy=1.0, one value for all levels",
             )
         return self
+
+    def anchor_shapes(self, level: str) -> np.ndarray:
+        """Return (width, height) of each anchor of a level in pixels, float32 (anchors, 2).
+
+        Args:
+            level: name of the level.
+        """
+        return np.array(self.anchors[level], np.float32)
+
+    def fitting_anchors(self, sides: np.ndarray, levels: Sequence[str]) -> dict[str, Any]:
+        """Return `anchors` that are the means of as many groups of objects of similar area.
+
+        Args:
+            sides: width and height of each object in pixels, (n, 2).
+            levels: names of the levels.
+        """
+        order = [level for level in sorted(levels, key=stride_of) for _ in self.anchors[level]]
+        ranked = sides[np.argsort(sides.prod(axis=1), kind="stable")]
+        places = np.linspace(0, len(ranked), len(order) + 1)
+        found: dict[str, list[list[int]]] = {level: [] for level in levels}
+        for level, first, last in zip(order, places[:-1], places[1:], strict=True):
+            group = ranked[int(first) : max(int(np.ceil(last)), int(first) + 1)]
+            found[level].append([max(round(float(side)), 1) for side in group.mean(axis=0)])
+        return {"anchors": found}
 
     def check(self, offered: FeatureSpec, giver: str) -> None:
         """Raise an error unless the anchors have exactly the offered levels.

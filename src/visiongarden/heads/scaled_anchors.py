@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -57,6 +57,18 @@ class ScaledAnchors(Head):
         ratios = np.sqrt(np.array(self.anchor_ratios))[:, None]
         shapes = np.stack([sides / ratios, sides * ratios], axis=-1).reshape(-1, 2)
         return (2 * np.round(shapes / 2) if self.anchor_rounding else shapes).astype(np.float32)
+
+    def fitting_anchors(self, sides: np.ndarray, levels: Sequence[str]) -> dict[str, float]:
+        """Return the `anchor_size` with which an object of median size matches a middle level.
+
+        Args:
+            sides: width and height of each object in pixels, (n, 2).
+            levels: names of the levels.
+        """
+        side = float(np.median(np.sqrt(sides.prod(axis=1))))
+        stride = stride_of(sorted(levels, key=stride_of)[(len(levels) - 1) // 2])
+        middle = float(np.exp(np.log(self.anchor_scales).mean()))
+        return {"anchor_size": max(float(f"{side / stride / middle:.2g}"), 0.01)}
 
     def grid(self, levels: Iterable[str], image_size: ImageSize) -> AnchorGrid:
         """Return the anchors of all levels in an image of (height, width) pixels."""

@@ -2,7 +2,7 @@
 
 from visiongarden.parts.connection import Connection, check_image_size, connect
 from visiongarden.parts.part import IMAGE, FeaturePart, Part
-from visiongarden.parts.roles import Backbone, Decoder, Head, OfClasses
+from visiongarden.parts.roles import Backbone, Decoder, Head, OfAnchors, OfClasses
 
 __all__ = [
     "IMAGE",
@@ -11,6 +11,7 @@ __all__ = [
     "Decoder",
     "FeaturePart",
     "Head",
+    "OfAnchors",
     "OfClasses",
     "Part",
     "check_image_size",

@@ -7,6 +7,7 @@ from types import FunctionType
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import keras
+import numpy as np
 from pydantic import (
     ValidationError,
     ValidationInfo,
@@ -193,6 +194,22 @@ class OfClasses(Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes, without background."""
+
+
+@runtime_checkable
+class OfAnchors(Protocol):
+    """A head whose predictions belong to anchors."""
+
+    def anchor_shapes(self, level: str) -> np.ndarray:
+        """Return (width, height) of each anchor of a level in pixels, float32 (anchors, 2)."""
+
+    def fitting_anchors(self, sides: np.ndarray, levels: Sequence[str]) -> dict[str, Any]:
+        """Return values of fields whose anchors have the size of objects.
+
+        Args:
+            sides: width and height of each object in pixels, (n, 2).
+            levels: names of the levels.
+        """
 
 
 class _HeadModel(WithTargets):

@@ -55,6 +55,7 @@ from visiongarden.training import (
     DivergedError,
     MemoryShortError,
     check_agreement,
+    check_anchors,
     check_batch_size,
     check_callbacks,
     check_layers,
@@ -199,6 +200,7 @@ def _train(
         task_of(model).check(dataset)
     loader = _loader(recipe, train_set, model.resize)
     check_sizes(model, loader)
+    check_anchors(model, train_set, _field_of_head)
     selected = selection(recipe.evaluation, kind, model, val_set)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
     start = start.load_into(model)
@@ -264,6 +266,12 @@ def _complete(
     if isinstance(recipe, Recipe) and not any(options):
         return recipe
     return resolve(recipe, *options)
+
+
+def _field_of_head(head: str | None, name: str, value: Any) -> str:
+    """Spell a field of a head as an override; its name is None if it is the only one."""
+    owner = "model.head" if head is None else f"model.heads.{head}"
+    return f"{owner}.{name}={shlex.quote(json.dumps(value))}"
 
 
 def _checked_callbacks(

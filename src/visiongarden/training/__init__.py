@@ -1,5 +1,6 @@
 """Train models: `fit`, its settings, checkpoints, exact resumption and progress display."""
 
+from visiongarden.training.anchor_sizes import check_anchors
 from visiongarden.training.building import (
     check_callbacks,
     check_optimizer,
@@ -41,6 +42,7 @@ __all__ = [
     "VectorSGD",
     "WarmupCosine",
     "check_agreement",
+    "check_anchors",
     "check_batch_size",
     "check_callbacks",
     "check_layers",
