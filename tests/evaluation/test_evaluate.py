@@ -291,6 +291,22 @@ def test_curves(tmp_path, history):
     assert cv2.imread(str(path)).shape[2] == 3
 
 
+@pytest.mark.parametrize(("value", "top"), [(0.5, 1.0), (45.0, 60.0)])
+def test_curves_show_metrics_above_1(tmp_path, monkeypatch, value, top):
+    from matplotlib.figure import Figure
+
+    limits = []
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure,
+        "savefig",
+        lambda self, *a, **k: limits.append(self.axes[1].get_ylim()) or save(self, *a, **k),
+    )
+    history = [{"epoch": 1, "loss": 1.0, "error": value}, {"epoch": 2, "loss": 1.0, "error": 0.1}]
+    plot_history(history, tmp_path / "curves.png", ("error",))
+    assert value < limits[0][1] <= top
+
+
 def test_a_model_file_with_other_classes_is_an_error(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 10, (64, 64))
     assert read(folder).class_map.names[0] == "disc"

@@ -87,14 +87,19 @@ def test_metrics_of_keras_and_of_others_are_logged_and_select_the_best(images, t
             {"type": "CategoricalCrossentropy", "name": "entropy"},
             {"type": "MeanScore", "power": 2.0},
         ],
+        per_class=["precision"],
         monitor="entropy",
         mode="min",
     )
     fields["training"]["callbacks"] = [
-        {"type": "EarlyStopping", "monitor": "val_score", "mode": "max", "patience": 9}
+        {"type": "EarlyStopping", "monitor": name, "mode": "max", "patience": 9}
+        for name in ("val_score", "val_precision/dark")
     ]
     result = train(fields, output=tmp_path / "run")
-    assert all({"entropy", "score", "top1"} <= row.keys() for row in result.history)
+    logged = {"entropy", "score", "top1", "precision/dark", "precision/light"}
+    assert all(logged <= row.keys() for row in result.history)
+    last = result.metrics.per_class["dark"]["precision"]
+    assert result.metrics["precision/dark"] == pytest.approx(last, nan_ok=True)
     best = min(row["entropy"] for row in result.history)
     assert result.metrics["entropy"] == pytest.approx(best, rel=1e-5)
     # From the images alone: the mean squared score of the best class.
@@ -105,7 +110,8 @@ def test_metrics_of_keras_and_of_others_are_logged_and_select_the_best(images, t
     assert "entropy=" in repr(result)
     again = resolve(tmp_path / "run" / "recipe.yaml")
     assert again.evaluation.to_dict() == {
-        "metrics": fields["evaluation"]["metrics"], "monitor": "entropy", "mode": "min",
+        "metrics": fields["evaluation"]["metrics"], "per_class": ["precision"],
+        "monitor": "entropy", "mode": "min",
     }  # fmt: skip
 
 
@@ -121,6 +127,8 @@ def test_metrics_of_keras_and_of_others_are_logged_and_select_the_best(images, t
         ({"metrics": ["MeanScore", "MeanScore"]}, "two metrics have the name", "score_2"),
         ({"metrics": ["MeanScore"], "monitor": "score"}, "rise or fall", "evaluation.mode=max"),
         ({"monitor": "val_top1"}, "is not computed", "evaluation.monitor=top1"),
+        ({"per_class": ["AP"]}, "not computed for each class", "top1"),
+        ({"monitor": "top1/dull"}, "is not computed", "top1/dark"),
         ({"monitor": "top2"}, "is not computed", "top1"),
         ({"monitor": "top1", "mode": "up"}, "evaluation.mode", ""),
         ({"metric": []}, "unknown field 'metric'", "metrics"),

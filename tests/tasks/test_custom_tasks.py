@@ -7,6 +7,7 @@ import visiongarden as vg
 from visiongarden import registry
 from visiongarden.errors import UserError
 from visiongarden.metrics.several import Metrics
+from visiongarden.recipes import resolve
 from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
 from visiongarden.tasks import Task, task_of_fields
 from visiongarden.types import ClassMap
@@ -55,6 +56,39 @@ def test_a_task_that_suits_no_data_is_used_only_by_name():
 def test_a_task_that_suits_better_is_chosen():
     made(matches=lambda self, fields, dataset=None: 1.0 if "labels" in fields else 0.0)
     assert task_of_fields(frozenset({"labels"}), "images").name == "ripeness"
+
+
+def test_a_recipe_needs_no_decoder_for_a_classifier_and_no_classes_for_a_head_without():
+    made()
+
+    @vg.register(package="garden")
+    class RipenessLoss(vg.losses.Loss):
+        terms = targets = ("ripeness",)
+
+    @vg.register(package="garden")
+    class RipenessHead(vg.Head):
+        task = "ripeness"
+        loss: vg.losses.Loss = RipenessLoss()
+        decoding: vg.postprocess.Decoding = vg.postprocess.SoftmaxDecoding()
+
+    recipe = resolve(
+        {
+            "model": {"backbone": {"type": "CSPDarknet"}, "head": {"type": "RipenessHead"}},
+            "data": {"path": "images"},
+            "training": {"epochs": 1, "batch_size": 4},
+            "transforms": [],
+        }
+    )
+    assert recipe.model.decoder == vg.decoders.PassOn(levels=("p5",))
+    assert recipe.model.head == RipenessHead()
+    assert recipe.kind.name == "ripeness"
+
+
+def test_a_model_that_needs_a_decoder_is_refused_without_one():
+    made(model=vg.Detector)
+    fields = {"backbone": {"type": "CSPDarknet"}, "head": {"type": "AnchorFree", "num_classes": 1}}
+    with pytest.raises(UserError, match=r"model\.decoder: is missing"):
+        resolve({"model": fields, "data": {"path": "images"}, "task": "ripeness"})
 
 
 def test_what_a_task_does_not_define_is_named():

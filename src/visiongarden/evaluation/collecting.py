@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,15 @@ import numpy as np
 from visiongarden.data import Loader
 from visiongarden.data.batch_targets import check_targets
 from visiongarden.evaluation.class_names import Aligned, aligned, classes_of
-from visiongarden.evaluation.evaluator import metrics_of
+from visiongarden.evaluation.evaluator import (
+    in_originals,
+    measure_batch,
+    measure_images,
+    metrics_of,
+)
 from visiongarden.models.epoch_dataset import EpochDataset
 from visiongarden.tasks import task_of
-from visiongarden.types import Placement
+from visiongarden.types import ImageSize, Placement
 
 _WHOLE = Placement(scale=(1.0, 1.0), offset=(0.0, 0.0))
 """Placement of images of other data, which fill the model's input."""
@@ -58,14 +63,12 @@ class Collector:
         needed = self._task.needed_outputs(tuple(outputs))
         rows = [{name: outputs[name][row] for name in needed} for row in range(count)]
         results = [self._postprocess(**row) for row in rows]
-        pairs = (
-            self._of_batch(results, targets, (int(size[0]), int(size[1])))
-            if self._dataset is None or self._classes is None
-            else self._of_loader(results, self._dataset, self._classes)
-        )
-        for sample, result in pairs:
-            self._measured.update([sample], [result])
-            self._seen += 1
+        if self._dataset is None or self._classes is None:
+            self._add_batch(results, targets, (int(size[0]), int(size[1])))
+        else:
+            found = in_originals(self._task, self._classes, results, self._info[self._count])
+            measure_images(self._measured, self._task, self._dataset, self._seen, found)
+        self._seen += count
         self._count += 1
 
     def result(self) -> dict[str, float]:
@@ -75,22 +78,12 @@ class Collector:
         found = self._measured.result()
         return {name: found[name] for name in self._task.metric_names if name in found}
 
-    def _of_batch(
-        self, results: list[Any], targets: Mapping[str, np.ndarray], size: tuple[int, int]
-    ) -> Iterator[tuple[Any, Any]]:
+    def _add_batch(
+        self, results: list[Any], targets: Mapping[str, np.ndarray], size: ImageSize
+    ) -> None:
         check_targets(targets, size, len(self._class_map.names), f"batch {self._count}")
-        for row, result in enumerate(results):
-            found = self._task.to_original(result, _WHOLE, size)
-            yield self._task.ground_truth_of(targets, row, size, self._seen), found
-
-    def _of_loader(
-        self, results: list[Any], dataset: Any, classes: Aligned
-    ) -> Iterator[tuple[Any, Any]]:
-        info = self._info[self._count]
-        for row, result in enumerate(results):
-            height, width = (int(side) for side in info.sizes[row])
-            found = self._task.to_original(result, info.placement(row), (height, width))
-            yield self._task.ground_truth(dataset, self._seen), classes.found(found)
+        found = [self._task.to_original(result, _WHOLE, size) for result in results]
+        measure_batch(self._measured, self._task, targets, size, self._seen, found)
 
 
 def _in_order(loader: Any) -> Any:

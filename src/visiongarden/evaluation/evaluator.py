@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from visiongarden.models.kinds import OfWholeImages, WithClassMap, pixel_values_
 from visiongarden.models.precision import model_in_precision
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import COCO_NMS, Task, resize_of, task_of
-from visiongarden.types import ClassMap
+from visiongarden.types import ClassMap, ImageSize
 
 _DATA_FIELDS = ("path", "reader", "channels", "split", "invalid_boxes", "class_names")
 """Fields of a mapping that describes a dataset; those of `data` in a recipe have the same names."""
@@ -180,11 +180,8 @@ def _evaluate(
     for number, batch in zip(numbers, batches, strict=True):
         count = len(batch.images)
         # The last batch of an epoch may be shorter; rows of padding are dropped again.
-        results = []
-        for row, raw in enumerate(predictor(filled(batch.images, loader.batch_size))[:count]):
-            height, width = (int(side) for side in batch.info.sizes[row])
-            result = task.to_original(raw, batch.info.placement(row), (height, width))
-            results.append(classes.found(result))
+        found = predictor(filled(batch.images, loader.batch_size))[:count]
+        results = in_originals(task, classes, found, batch.info)
         # With classes in another order the targets are not those of the model.
         part = None
         if loss is not None and classes.order is None:
@@ -193,22 +190,41 @@ def _evaluate(
         if share.processes > 1:
             evaluated.append(Evaluated(number, results, part))
             continue
-        _measure(measured, task, data, number * rows, results)
+        measure_images(measured, task, data, number * rows, results)
     if share.processes == 1:
         return EvaluationResult.of(task, measured, len(data), classes.note)
 
     def measure(found: list[Evaluated]) -> EvaluationResult:
         for each in found:
-            _measure(measured, task, data, each.number * rows, each.results)
+            measure_images(measured, task, data, each.number * rows, each.results)
         if loss is not None:
             loss.parts = [each.loss for each in found if each.loss is not None]
         return EvaluationResult.of(task, measured, len(data), classes.note)
 
-    found: EvaluationResult = gathered(evaluated, len(loader), measure)
-    return found
+    whole: EvaluationResult = gathered(evaluated, len(loader), measure)
+    return whole
 
 
-def _measure(measured: Metrics, task: Task, data: Any, first: int, results: list[Any]) -> None:
+def in_originals(task: Task, classes: Aligned, results: Sequence[Any], info: Any) -> list[Any]:
+    """Return the results of a batch in pixels of the original images, in classes of the dataset.
+
+    Args:
+        task: Task of the model.
+        classes: Classes of model and dataset.
+        results: Results in pixels of the model's input.
+        info: `BatchInfo` of the batch.
+    """
+    originals = []
+    for row, result in enumerate(results):
+        height, width = (int(side) for side in info.sizes[row])
+        found = task.to_original(result, info.placement(row), (height, width))
+        originals.append(classes.found(found))
+    return originals
+
+
+def measure_images(
+    measured: Metrics, task: Task, data: Any, first: int, results: Sequence[Any]
+) -> None:
     """Add the results of a batch whose first image has a position in the dataset."""
     places = range(first, first + len(results))
     measured.update([task.ground_truth(data, index) for index in places], results)
@@ -263,15 +279,38 @@ def _evaluate_batches(
         predictor = predictor or Predictor(model, postprocess=task.postprocess(model))
     seen = 0
     for number, (images, targets) in enumerate(pairs_of(batches, pixel_values_of(model).dtype)):
-        check_targets(targets, images.shape[1:3], len(classes.names), f"batch {number}")
-        found = _found(model, task, images, targets, predictor, batch_size)
         size = (int(images.shape[1]), int(images.shape[2]))
-        for row, result in enumerate(found):
-            measured.update([task.ground_truth_of(targets, row, size, seen)], [result])
-            seen += 1
+        check_targets(targets, size, len(classes.names), f"batch {number}")
+        found = _found(model, task, images, targets, predictor, batch_size)
+        seen += measure_batch(measured, task, targets, size, seen, found)
     if not seen:
         raise no_batch()
     return EvaluationResult.of(task, measured, seen)
+
+
+def measure_batch(
+    measured: Metrics,
+    task: Task,
+    targets: Mapping[str, np.ndarray],
+    size: ImageSize,
+    first: int,
+    results: Iterable[Any],
+) -> int:
+    """Add the results of a batch that contains its ground truth, and return their number.
+
+    Args:
+        measured: Metrics to add to.
+        task: Task of the model.
+        targets: Targets of the batch.
+        size: (height, width) of the images of the batch.
+        first: Number of images before the batch.
+        results: Results in pixels of the images of the batch.
+    """
+    count = 0
+    for row, result in enumerate(results):
+        measured.update([task.ground_truth_of(targets, row, size, first + row)], [result])
+        count += 1
+    return count
 
 
 def _found(
@@ -313,7 +352,8 @@ def make_validator(
         dataset: Annotated images.
         batch_size: Number of images per step.
         metrics: Further metrics, as in `evaluate`.
-        names: Names of the values to return; None for the main metrics of the model's task.
+        names: Names of the values to return, such as "AP" or "AP/cat"; None for the main metrics of
+            the model's task.
         loss: Loss to compute as well, "val_loss".
 
     Returns:
@@ -333,7 +373,7 @@ def make_validator(
         evaluation = evaluate_together(
             model, dataset, metrics=metrics, batch_size=batch_size, predictor=measured
         )
-        found = evaluation.metrics
+        found = evaluation.values
         listed = task_of(model).metric_names if names is None else names
         values = {name: found[name] for name in listed if name in found}
         if measured is None:

@@ -17,7 +17,9 @@ _LISTED_CLASSES = 100
 
 @dataclass(frozen=True, repr=False)
 class EvaluationResult:
-    """Metrics of a model on a dataset; `result["AP"]` is one metric, `str()` a table.
+    """Metrics of a model on a dataset, `str()` is a table.
+
+    `result["AP"]` is one metric, `result["AP/cat"]` that of a class.
 
     Attributes:
         metrics: Metrics of the model's task by name, mostly 0 to 1; NaN if the dataset has nothing
@@ -57,8 +59,17 @@ class EvaluationResult:
         )
         return replace(found, sections=tuple(task.report(found)))
 
+    @property
+    def values(self) -> dict[str, float]:
+        """All metrics by name, and those of each class as "AP/cat"."""
+        return self.metrics | {
+            f"{metric}/{name}": value
+            for name, row in self.per_class.items()
+            for metric, value in row.items()
+        }
+
     def __getitem__(self, name: str) -> float:
-        return self.metrics[name]
+        return self.values[name]
 
     def __repr__(self) -> str:
         shown = [f"{name}={_shown(value)}" for name, value in self.metrics.items()]

@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, CIoU
-from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes, one_hot, rows_of
@@ -113,8 +113,7 @@ class AnchorBasedLoss(DetectionLoss):
         hot = one_hot(rows_of(classes, owner), head.num_classes)
         entropy = self.class_loss(hot, rows_of(logits, index))
         columns = class_columns(targets, self.class_weights, head.num_classes)
-        if columns is not None:
-            entropy = entropy * ops.expand_dims(columns, 1)
+        entropy = weighted(entropy, columns)
         quality = ops.stop_gradient(ops.clip(ciou(own, wanted), 0, 1)) * taken
         presence = self.objectness_loss(_at(quality, index, grid.count), objectness)
         if found.ignores:

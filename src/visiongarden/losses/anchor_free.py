@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, CIoU
-from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.losses.score_loss import ScoreLoss
@@ -100,9 +100,7 @@ class AnchorFreeLoss(DetectionLoss):
             everywhere = everywhere * ops.expand_dims(counted, -1)
         excess = self.class_loss.excess(right, rows_of(logits, index))
         columns = class_columns(targets, self.class_weights, head.num_classes)
-        if columns is not None:
-            columns = ops.expand_dims(columns, 1)
-            everywhere, excess = everywhere * columns, excess * columns
+        everywhere, excess = weighted(everywhere, columns), weighted(excess, columns)
         count = ops.sum(quality)
         return {
             "box": Term(self.box_gain * ops.sum(apart * quality), count),

@@ -39,3 +39,13 @@ def class_columns(
         known = ops.cast(targets[KNOWN], "float32")
         found = known if found is None else found * known
     return found
+
+
+def weighted(losses: Tensor, columns: Tensor | None) -> Tensor:
+    """Multiply losses by the weights of their classes.
+
+    Args:
+        losses: (batch, predictions, classes).
+        columns: What `class_columns` returned.
+    """
+    return losses if columns is None else losses * ops.expand_dims(columns, 1)

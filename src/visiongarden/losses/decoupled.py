@@ -9,7 +9,7 @@ from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.box_loss import BoxLoss, IoU
-from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes, rows_of
@@ -77,8 +77,7 @@ class DecoupledLoss(DetectionLoss):
         right = one_hot(rows_of(classes, owner), head.num_classes) * ops.expand_dims(overlap, -1)
         entropy = self.class_loss(right, logits)
         columns = class_columns(targets, self.class_weights, head.num_classes)
-        if columns is not None:
-            entropy = entropy * ops.expand_dims(columns, 1)
+        entropy = weighted(entropy, columns)
         presence = self.objectness_loss(taken, objectness[..., 0])
         if found.ignores:
             presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")

@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat
 
 from visiongarden.losses.box_loss import BoxLoss
-from visiongarden.losses.class_columns import class_columns
+from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.focal_loss import Focal
 from visiongarden.losses.score_loss import ScoreLoss
@@ -90,8 +90,7 @@ class RetinaNetLoss(DetectionLoss):
         counted = ops.cast(ops.not_equal(found.index, IGNORED), "float32")
         entropy = entropy * ops.expand_dims(counted, -1)
         columns = class_columns(targets, self.class_weights, head.num_classes)
-        if columns is not None:
-            entropy = entropy * ops.expand_dims(columns, 1)
+        entropy = weighted(entropy, columns)
         apart = self._apart(rows_of(boxes, owner), deltas, decoded, placed)
         count = ops.sum(ops.cast(found.index >= 0, "float32"))
         return {

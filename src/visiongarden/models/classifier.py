@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from visiongarden.decoders import PassOn
 from visiongarden.models.joined import Joined
@@ -46,6 +46,8 @@ class Classifier(Joined):
         >>> model.output["p5"]["classes"].shape
         (None, 10)
     """
+
+    needs_decoder: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -70,8 +70,10 @@ class Joined(SavedAsParts, TrainedByHead):
         resize: How images of any size are brought to the size of the model's input, as a transform;
             `vg.evaluate`, `vg.predict`, training and exported files use it.
         is_fused: Whether the layers are built in their folded form.
+        needs_decoder: Whether a decoder is required between backbone and head.
     """
 
+    needs_decoder: ClassVar[bool] = True
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

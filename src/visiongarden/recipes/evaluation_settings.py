@@ -20,11 +20,14 @@ class Evaluation(Value):
     Attributes:
         metrics: Metrics besides those of the task, by name, with their arguments: `{type: F1Score,
             average: macro}`.
-        monitor: Name of the metric that selects `best.keras`; null for that of the task.
+        per_class: Metrics of each class to log as well, such as ["AP"]: "val_AP/cat".
+        monitor: Name of the metric that selects `best.keras`, such as "AP" or "AP/cat"; null for
+            that of the task.
         mode: "max" or "min": which values of `monitor` are better; null for a metric of the task.
     """
 
     metrics: tuple[KerasMetric, ...] = ()
+    per_class: tuple[str, ...] = ()
     monitor: str | None = None
     mode: Literal["max", "min"] | None = None
 
@@ -60,16 +63,31 @@ def selection(settings: Evaluation, task: Task, model: Any, dataset: Any) -> Sel
     """
     metrics = [metric.build() for metric in settings.metrics]
     names, monitor = task.metric_names, settings.monitor or task.monitor
-    if metrics or monitor not in names:
+    if metrics or settings.per_class or monitor not in names:
         few = dataset.part(range(min(_TRIED_IMAGES, len(dataset))))
-        found = evaluate(model, few, metrics=metrics).metrics
-        names = tuple(dict.fromkeys([*names, *_values(metrics), *_known(monitor, found)]))
+        found = evaluate(model, few, metrics=metrics)
+        rows = _of_classes(settings.per_class, found.per_class)
+        known = _known(monitor, found.values)
+        names = tuple(dict.fromkeys([*names, *_values(metrics), *rows, *known]))
     return Selection(metrics, names, monitor, _mode(settings, task, monitor, metrics))
 
 
 def _values(metrics: Sequence[Any]) -> list[str]:
     results = [(metric.name, metric.result()) for metric in metrics]
     return [n for name, found in results for n in (found if isinstance(found, dict) else [name])]
+
+
+def _of_classes(metrics: Sequence[str], rows: dict[str, dict[str, float]]) -> list[str]:
+    valid = list(dict.fromkeys(metric for row in rows.values() for metric in row))
+    for metric in metrics:
+        if metric not in valid:
+            raise ConfigError(
+                f"the metric {metric!r} is not computed for each class",
+                rule="a metric of the classes, such as AP",
+                received=f"evaluation.per_class={list(metrics)}",
+                fix=nearest(metric, valid),
+            )
+    return [f"{metric}/{name}" for metric in metrics for name, row in rows.items() if metric in row]
 
 
 def _known(monitor: str, found: dict[str, float]) -> list[str]:

@@ -26,6 +26,7 @@ from visiongarden.backends.engine import Engine
 from visiongarden.backends.launcher import launched
 from visiongarden.errors import UserError, option
 from visiongarden.progress import LOGGER
+from visiongarden.recipes.user_modules import user_modules
 
 _CODE = "from visiongarden.recipes.peer_process import main; main()"
 _LAST_WORDS = 20
@@ -45,7 +46,8 @@ def on_devices(
         callbacks: Callbacks, which exist in this process only.
 
     Raises:
-        UserError: There are not as many devices, or callbacks cannot be given to all processes.
+        UserError: There are not as many devices, callbacks cannot be given to all processes, or a
+            class of the recipe is defined where another process cannot import it.
     """
     if devices is not None and (not isinstance(devices, int) or devices < 1):
         raise UserError(
@@ -84,7 +86,8 @@ def _started(devices: int, arguments: Mapping[str, Any]) -> Iterator[None]:
         "WORLD_SIZE": str(devices),
         "LOCAL_WORLD_SIZE": str(devices),
     }
-    given = json.dumps({"arguments": arguments, "modules": _modules(), "path": sys.path})
+    modules = user_modules(arguments["recipe"])
+    given = json.dumps({"arguments": arguments, "modules": modules, "path": sys.path})
     before = {name: os.environ.get(name) for name in (*common, "RANK", "LOCAL_RANK")}
     processes: list[tuple[subprocess.Popen[bytes], Any]] = []
     with contextlib.ExitStack() as stack:
@@ -135,13 +138,6 @@ def _end(processes: list[tuple[subprocess.Popen[bytes], Any]]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _modules() -> list[str]:
-    """Return the modules that registered classes of the user, which the others import, too."""
-    classes = keras.saving.get_custom_objects().values()
-    names = {each.__module__ for each in classes if isinstance(each, type)}
-    return sorted(n for n in names if n.split(".")[0] not in ("visiongarden", "keras", "__main__"))
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -228,10 +229,18 @@ def task_of_head(model: Any) -> str | None:
     return Head.find(name).task if isinstance(name, str) else None
 
 
-def _task(fields: Mapping[str, Any]) -> Task:
-    """Return the task of a recipe, of which the fields before `transforms` are validated."""
+def task_of_recipe(fields: Mapping[str, Any]) -> Task:
+    """Return the task of a recipe, with what it takes from the head.
+
+    Args:
+        fields: Its fields `task` and `model`. An invalid model, which the recipe reports, gives the
+            task nothing.
+    """
     kind: type[Task] = Task.find(fields.get("task", DetectionTask.name))
     model = fields.get("model")  # missing if it is invalid
+    if isinstance(model, Mapping):
+        with contextlib.suppress(ConfigError):
+            model = Model.from_dict(model)
     return kind.of_head(model.head) if isinstance(model, Model) else kind()
 
 
@@ -251,7 +260,7 @@ class Recipe(Value):
     model: Model
     data: Data | tuple[Data, ...]
     transforms: tuple[Transform, ...] = Field(
-        default_factory=lambda fields: _task(fields).transforms()
+        default_factory=lambda fields: task_of_recipe(fields).transforms()
     )
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
@@ -259,7 +268,7 @@ class Recipe(Value):
     @property
     def kind(self) -> Task:
         """The task, with what it takes from the head."""
-        return _task(dict(self))
+        return task_of_recipe(dict(self))
 
     @property
     def datasets(self) -> tuple[Data, ...]:

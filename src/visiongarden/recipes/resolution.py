@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,12 +16,11 @@ from visiongarden.data.combined import Part, combined
 from visiongarden.data.layout import RGB
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
-from visiongarden.heads import CombinedHeads
-from visiongarden.parts import Head
+from visiongarden.parts import Backbone, Head
 from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.initial_weights import initial_weights
 from visiongarden.recipes.length import LENGTH, default_length
-from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
+from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head, task_of_recipe
 from visiongarden.tasks import (
     Defaults,
     DetectionTask,
@@ -115,7 +113,9 @@ def _resolved(
         training = fields["training"]
         epochs = training.get("epochs") if isinstance(training, Mapping) else None
         images = None if split is None else len(split)
-        chosen = _task(fields).transforms(images, epochs if isinstance(epochs, int) else None)
+        chosen = task_of_recipe(fields).transforms(
+            images, epochs if isinstance(epochs, int) else None
+        )
         is_rgb = split is None or layout_in(split) in (None, RGB)
         fields["transforms"] = [each.to_dict() for each in chosen if is_rgb or not each.rgb_only]
     fields = apply_overrides(fields, late)
@@ -145,9 +145,15 @@ def _defaults(name: str, model: Any) -> Defaults:
     try:
         return find(name).defaults()
     except ConfigError:
-        if isinstance(model, Mapping) and {"backbone", "head"} <= model.keys():
-            return Defaults()
-        raise
+        if not isinstance(model, Mapping) or not {"backbone", "head"} <= model.keys():
+            raise
+        return Defaults() if find(name).needs_decoder else Defaults(_without_decoder(model))
+
+
+def _without_decoder(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the decoder that passes the coarsest level of the backbone to the head."""
+    levels = Backbone.from_dict(model["backbone"]).levels
+    return {"decoder": {"type": "PassOn", "levels": list(levels[-1:])}}
 
 
 def _resize(name: str, model: Any) -> str:
@@ -165,16 +171,6 @@ def _heads(model: Any) -> dict[str, Any]:
 def _type(head: Any) -> str:
     """Return the name of the class of a head."""
     return str(head.get("type") if isinstance(head, Mapping) else head)
-
-
-def _task(fields: Mapping[str, Any]) -> Task:
-    """Return the task of a recipe whose heads are complete."""
-    kind: type[Task] = Task.find(fields["task"])
-    heads = _heads(fields["model"])
-    # An invalid head is reported by the recipe, with the path of its field.
-    with contextlib.suppress(ConfigError):
-        return kind.of_head(CombinedHeads.from_dict({"heads": heads})) if heads else kind()
-    return kind()
 
 
 def _with_options(data: Any, options: Mapping[str, Any]) -> Any:
@@ -252,7 +248,7 @@ def _card_fields(name: str) -> dict[str, Any]:
         )
     parts = card.model.with_decoder().to_dict()
     for field in find(card.model.head.task).data_fields:
-        del parts["head"][field]
+        parts["head"].pop(field, None)
     return parts | {"image_size": list(card.image_size)}
 
 
@@ -324,7 +320,8 @@ def _fill_from_data(fields: dict[str, Any]) -> Any:
             )
         split = read_split(fields["task"], datasets_of(fields["data"]), "train")
         for head, task in heads:
-            head.update(task.head_fields(split) | head)
+            missing, provided = _missing(head, task), task.head_fields(split)
+            head.update({name: value for name, value in provided.items() if name in missing})
     elif isinstance(training, Mapping) and _depends_on_data(fields):
         split = _train_split_if_readable(fields)
     else:
@@ -351,9 +348,15 @@ def _incomplete(fields: Mapping[str, Any]) -> list[tuple[dict[str, Any], Task]]:
     else:
         pairs = [(model.get("head"), find(fields["task"]))]
     for head, task in pairs:
-        if isinstance(head, dict) and not head.keys() >= set(task.data_fields):
+        if isinstance(head, dict) and _missing(head, task):
             found.append((head, task))
     return found
+
+
+def _missing(head: Mapping[str, Any], task: Task) -> list[str]:
+    """Return the fields that a head has, its recipe lacks and the data provide."""
+    fields = Head.find(_type(head)).model_fields
+    return [name for name in task.data_fields if name in fields and name not in head]
 
 
 def _depends_on_data(fields: Mapping[str, Any]) -> bool:

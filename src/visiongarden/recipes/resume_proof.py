@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import RECIPE
 from visiongarden.recipes.state_comparison import Kill, ResumeProof, compare_states
-from visiongarden.registry import registered
+from visiongarden.recipes.user_modules import user_modules
 from visiongarden.training import CheckpointInterval, newest_checkpoint, read_state
 
 _STEPS_MODULE = "visiongarden.recipes.proof_steps"
@@ -145,7 +145,7 @@ class _Process:
         fields = recipe.replace(training=training).to_dict()
         fields["training"]["callbacks"] = [*fields["training"]["callbacks"], report]
         save_yaml(self._recipe, fields)
-        self._modules = [_STEPS_MODULE, *_modules_of(recipe)]
+        self._modules = [_STEPS_MODULE, *user_modules(recipe.to_dict())]
 
     def steps(self) -> int:
         """Return the number of the last reported step."""
@@ -231,37 +231,3 @@ class _Process:
         # The last line may be half written.
         text = self._reports.read_text(encoding="utf-8")
         return text[: text.rfind("\n") + 1].splitlines()
-
-
-def _modules_of(recipe: Recipe) -> list[str]:
-    """Return the modules of the user that another process has to import for a recipe.
-
-    Raises:
-        UserError: A class that the recipe names is defined where no module can be imported.
-    """
-    names = set(_names_in(recipe.to_dict()))
-    modules = {name.partition(":")[0] for name in names if ":" in name}
-    for entry in registered().values():
-        if {entry.key, entry.key.split(">")[-1]} & names and not _is_own(entry.module):
-            if entry.module == "__main__":
-                raise UserError(
-                    f"{entry.cls.__name__} is defined in a script or a notebook",
-                    rule="a module that the processes of the proof can import",
-                    fix="move the class into a separate module, and import it",
-                )
-            modules.add(entry.module)
-    return sorted(modules)
-
-
-def _is_own(module: str) -> bool:
-    return module.partition(".")[0] == "visiongarden"
-
-
-def _names_in(value: Any) -> list[str]:
-    """Return all values of `type` in a recipe."""
-    if isinstance(value, Mapping):
-        own = [value["type"]] if isinstance(value.get("type"), str) else []
-        return own + [name for each in value.values() for name in _names_in(each)]
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [name for each in value for name in _names_in(each)]
-    return []

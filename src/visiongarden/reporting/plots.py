@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def plot_history(
     is_validated = "val_loss" in names
     left.set_title(f"loss on the training {'and validation splits' if is_validated else 'split'}")
     right.set_title(f"{metrics_name} on the validation split")
-    right.set_ylim(0, 1)
+    values = [v for entry in history for n, v in entry.items() if n in metrics and math.isfinite(v)]
+    if all(0 <= value <= 1 for value in values):  # others are errors in pixels, degrees, ...
+        right.set_ylim(0, 1)
     for axes in (left, right):
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)

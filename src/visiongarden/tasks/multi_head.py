@@ -155,7 +155,7 @@ class MultiHeadTask(Task):
         return max((task.detail for task in self.tasks.values()), default=1.0)
 
     @property
-    def needs_decoder(self) -> bool:  # type: ignore[override]
+    def needs_decoder(self) -> bool:
         """Whether a head needs a decoder."""
         return any(task.needs_decoder for task in self.tasks.values())
 

@@ -76,8 +76,8 @@ class Task(Named):
         detail: Size at which decoded training images are kept, relative to the model's input.
         has_places: Whether results are at places of the image. With several heads, others are
             listed above the image, where they hide nothing.
-        needs_decoder: Whether a model needs a decoder between backbone and head.
-        data_fields: Fields of the head whose values the dataset provides, see `head_fields`.
+        data_fields: Fields of the head whose values the dataset provides, see `head_fields`. A head
+            without such a field does not get it.
         score: Default score threshold of predictions, from 0 to 1.
 
     Example:
@@ -99,7 +99,6 @@ class Task(Named):
     resize: ClassVar[Resizing] = Letterbox()
     detail: ClassVar[float] = 1.0
     has_places: ClassVar[bool] = True
-    needs_decoder: ClassVar[bool] = True
     data_fields: ClassVar[tuple[str, ...]] = ("num_classes",)
     score: Share = 0.0
 
@@ -136,6 +135,12 @@ class Task(Named):
     def metric_names(self) -> tuple[str, ...]:
         """Names of the metrics shown during training; the first selects `best.keras`."""
         return tuple(dict.fromkeys((self.monitor, *self.shown)))
+
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether a model needs a decoder between backbone and head, as its class states."""
+        found: bool = self.model.needs_decoder  # type: ignore[attr-defined]
+        return found
 
     def matches(self, fields: frozenset[str], dataset: Any = None) -> float:
         """Return how well the annotations of a dataset suit the task, from 0 to 1.

@@ -26,7 +26,6 @@ class WholeImageTask(Task):
 
     model = Classifier
     needs = ("labels",)
-    needs_decoder = False
     has_places = False
     target_name: ClassVar[str] = "labels"
 
