@@ -433,6 +433,9 @@ def test_the_reader_of_the_page_reads(tmp_path):
         with pytest.raises(DataError, match=r"has 2 errors") as caught:
             vg.read(tmp_path / "my_garden")
         assert "a.garden:2: not a plant and a box: oak" in str(caught.value)
+        report = vg.check(registry._known["garden_reader>Garden"].cls, backends=())
+        assert report.ok, str(report)
+        assert report["damaged"].status == "passed"
     finally:
         registry._known.clear()
         registry._known.update(known)

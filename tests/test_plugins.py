@@ -324,6 +324,13 @@ def test_every_kind_is_listed_with_fields(kind):
     assert len({field.name for field in described.fields}) == len(described.fields)
 
 
+def test_exporters_and_writers_are_listed_by_their_format():
+    assert available("exporter")[0].name == "onnx"
+    assert {"coco", "yolo"} <= {entry.name for entry in available("writer")}
+    for name in ("onnx", "ONNX", "visiongarden>ONNX"):
+        assert describe("exporter", name).entry.path.endswith(":ONNX")
+
+
 def test_fields_have_types_defaults_and_descriptions():
     fields = {field.name: field for field in describe("head", "AnchorFree").fields}
     assert next(iter(fields)) == "num_classes"

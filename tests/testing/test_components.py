@@ -1,6 +1,7 @@
 """Checks of components that are neither layers nor parts: each finds its bug, and no other."""
 
 import keras
+import numpy as np
 import pytest
 from tests.zoo_of_wrong_components import WRONG, Lines, Whole
 
@@ -9,7 +10,9 @@ from visiongarden import registry
 from visiongarden.errors import UserError
 from visiongarden.kinds import KINDS
 from visiongarden.testing import assert_valid, check_component, discover
+from visiongarden.testing.checks.tasks import TaskSubject
 from visiongarden.testing.component_checking import _CHECKERS, kind_of, names
+from visiongarden.testing.subject import Subject
 
 AS_LAYERS = {"layer", "block", "backbone", "decoder", "head"}
 
@@ -107,3 +110,32 @@ def test_other_classes_are_refused():
         vg.check(dict)
     with pytest.raises(UserError, match="cannot be checked"):
         check_component(vg.backbones.CSPDarknet)
+
+
+def test_a_loss_of_unknown_targets_needs_example_targets(register):
+    @register
+    class Slope(vg.losses.Loss):
+        terms = targets = ("test_slope",)
+
+        def __call__(self, raw, targets, context):
+            raise NotImplementedError
+
+    @register
+    class SlopeHead(vg.heads.Classification):
+        loss: vg.losses.Loss = Slope()
+
+    report = str(vg.check(Slope, backends=()))
+    assert "no head has example targets with the names that the loss Slope needs" in report
+    assert "'test_slope' in the `example_targets` of the task 'classification'" in report
+    assert 'examples: ClassVar = {"targets": {"test_slope": …}} in class SlopeHead' in report
+
+
+def test_samples_of_a_task_have_rotated_boxes_if_it_needs_them():
+    class Longest(vg.tasks.ClassificationTask):
+        name, needs = "test_longest", ("rotated",)
+
+    subject = TaskSubject(Longest)
+    subject.__dict__["head"] = Subject(vg.heads.Classification(num_classes=2))
+    boxes = subject.sample(3).instances.boxes
+    # Corners (4, 4, 30, 24) are a box of 26 × 20 around (17, 14).
+    assert np.asarray(boxes)[0].tolist() == [17, 14, 26, 20, 30]

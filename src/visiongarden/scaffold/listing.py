@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from visiongarden import plugins, registry
-from visiongarden.config import Typed
+from visiongarden.config import Named, Typed
 from visiongarden.errors import UserError, nearest
 from visiongarden.kinds import PACKAGE, Kind, kind_named, named
 from visiongarden.layers import Composite
@@ -116,7 +116,8 @@ def _object(kind: Kind, name: str) -> Any:
         return objects[name]
     by_key = {_key(value): value for value in objects.values()}
     by_path = {_path(value): value for value in objects.values()}
-    if (value := by_key.get(name, by_path.get(name))) is not None:
+    by_class = {value.__name__: value for value in objects.values()}
+    if (value := (by_key | by_path | by_class).get(name)) is not None:
         return value
     with plugins.imported_by_name():
         provided = plugins.find(kind.name, name)
@@ -142,8 +143,11 @@ def _objects(kind: Kind) -> dict[str, Any]:
         found: dict[str, Any] = named(kind.lookup).kinds()
         # Ours first: they are the fast defaults.
         return dict(sorted(found.items(), key=lambda item: not _is_default(item[1])))
-    if kind.name == "task":
-        return dict(sorted(named(kind.lookup).by_name().items()))
+    lookup = named(kind.lookup) if kind.lookup else None
+    if isinstance(lookup, type) and issubclass(lookup, Named):
+        # By what recipes and options contain: the name of a task, the format of an exporter.
+        named_classes = lookup.by_name().items()
+        return dict(sorted(named_classes, key=lambda item: (_package(item[1]) != PACKAGE, item[0])))
     exported = [vars(home)[name] for name in home.__all__] if kind.is_exported else []
     return _by_name(kind, exported)
 

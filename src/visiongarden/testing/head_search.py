@@ -60,6 +60,7 @@ def first_that_runs(
         UserError: The component runs with no head.
     """
     first: Exception | None = None
+    without: Head | None = None
     for head in heads_for(subject, field):
         needed = subject.value.targets if field == "loss" else ()
         try:
@@ -67,13 +68,29 @@ def first_that_runs(
             batch = len(leaves(tested.arguments)[0])
             targets = targets_for(head, list(tested.features), tested.image_size, batch) or {}
             if not set(needed) <= targets.keys():
+                without = without or (head if first is None else None)
                 continue
             return tested, targets, run(tested, targets)
         except Exception as error:
             first = first or error
+    if without is not None:
+        raise _no_targets(subject, without)
     raise UserError(
         f"the {field} {subject.name} runs with no head"
         + (f": {describe(first)}" if first is not None else ""),
         rule="a registered head whose raw predictions and targets it takes",
         fix=f'examples: ClassVar = {{"head": MyHead(...)}} in class {subject.name}',
     ) from first
+
+
+def _no_targets(subject: ValueSubject, head: Head) -> UserError:
+    """Return the error of a loss whose targets no task provides for a check."""
+    names = tuple(subject.value.targets)
+    arrays = ", ".join(f'"{name}": …' for name in names)
+    return UserError(
+        f"no head has example targets with the names that the loss {subject.name} needs",
+        rule=f"{', '.join(map(repr, names))} in the `example_targets` of the task {head.task!r}, "
+        f"or in `examples` of the head {type(head).__name__}, with the batch first",
+        received="the task defines no such targets",
+        fix=f'examples: ClassVar = {{"targets": {{{arrays}}}}} in class {type(head).__name__}',
+    )

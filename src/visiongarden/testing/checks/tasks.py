@@ -14,7 +14,7 @@ from visiongarden import registry
 from visiongarden.errors import UserError
 from visiongarden.metrics.metric import check_metric
 from visiongarden.parts import Head
-from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, Sample
+from visiongarden.samples import Boxes, ImageInfo, Instances, Masks, RotatedBoxes, Sample
 from visiongarden.tasks import Task
 from visiongarden.testing.arrays import leaves, numpy_leaves
 from visiongarden.testing.checks import losses, values
@@ -93,13 +93,20 @@ class TaskSubject(ValueSubject):
             np.zeros((*size, 3), np.uint8),
             Instances(
                 size,
-                Boxes(boxes),
+                _rotated(boxes) if "rotated" in self.cls.needs else Boxes(boxes),
                 np.zeros(objects, np.int32),
                 masks=_filled(boxes, size) if "masks" in self.cls.needs else None,
             ),
             semantic=np.zeros(size, np.int32) if "semantic" in self.cls.needs else None,
             labels=labels if "labels" in self.cls.needs else None,
         )
+
+
+def _rotated(boxes: np.ndarray) -> RotatedBoxes:
+    """Return boxes of the same centers and sides, turned by 30 degrees."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    turned = np.full((len(boxes), 1), 30.0, np.float32)
+    return RotatedBoxes(np.concatenate([boxes[:, :2] + sides / 2, sides, turned], axis=1))
 
 
 def _filled(boxes: np.ndarray, size: tuple[int, int]) -> Masks:
