@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.config.values import Circle, Drawing, Pen, Shape, Square
 
+import visiongarden as vg
 from visiongarden.config import Typed
 from visiongarden.errors import ConfigError
 
@@ -80,5 +81,29 @@ def test_replace_checks_again():
 def test_a_file_cannot_import(monkeypatch):
     with pytest.raises(ConfigError, match=r"import antigravity \(on the command line: --import"):
         Shape.from_dict({"type": "antigravity:Circle"})
-    with pytest.raises(ConfigError, match="not registered"):
+    with pytest.raises(ConfigError, match="os has no Shape 'system'"):
         Shape.from_dict({"type": "os:system"})
+
+
+class Unmarked(Circle):
+    """A class that nobody registered."""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "fix"),
+    [
+        (f"{__name__}:Unmarked", "without @vg.register", "@vg.register\nclass Unmarked("),
+        ("tests.config.values:Cirkle", "tests.config.values has no Shape 'Cirkle'", "Circle"),
+        ("nowhere:Circle", "must be imported first", "--import nowhere"),
+    ],
+)
+def test_why_a_class_of_a_module_is_not_found(name, words, fix):
+    with pytest.raises(ConfigError) as error:
+        Shape.find(name)
+    assert words in str(error.value)
+    assert fix in error.value.fix
+
+
+def test_a_class_of_another_kind_is_named():
+    with pytest.raises(ConfigError, match="Focal is a ScoreLoss and cannot be used as Loss"):
+        vg.losses.Loss.find("Focal")

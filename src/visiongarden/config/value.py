@@ -14,7 +14,7 @@ from visiongarden import plugins, registry
 from visiongarden.config.explain import explain
 from visiongarden.config.files import is_writing_files
 from visiongarden.errors import ConfigError, nearest
-from visiongarden.kinds import kind_looked_up_in
+from visiongarden.kinds import KINDS, kind_looked_up_in
 
 
 class Value(BaseModel):
@@ -121,6 +121,8 @@ class Typed(Value):
         if provided is not None:
             return cls._provided(name, provided)
         module, colon, _ = name.partition(":")
+        if module in sys.modules:
+            raise cls._not_in(module, name.partition(":")[2])
         if colon:
             raise ConfigError(
                 f"{cls.__name__} {name!r} is not registered",
@@ -128,11 +130,36 @@ class Typed(Value):
                 fix=f"import {module} (on the command line: --import {module})",
             )
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
+        others = [
+            entry.cls
+            for key, entry in registry.registered(Typed).items()
+            if name in (key, key.partition(">")[2])
+        ]
         raise ConfigError(
-            f"unknown {cls.__name__} {name!r}",
+            f"{name} is a {_base_of(others[0])} and cannot be used as {cls.__name__}"
+            if others
+            else f"unknown {cls.__name__} {name!r}",
             rule="the name of a registered class; import the module of your own "
             "(on the command line: --import MODULE)",
             fix=nearest(name.rpartition(">")[2], [*cls.kinds(), *more]),
+        )
+
+    @classmethod
+    def _not_in(cls, module: str, name: str) -> ConfigError:
+        """Return the error of a name that an imported module does not have, or not registered."""
+        value = vars(sys.modules[module]).get(name)
+        if isinstance(value, type) and issubclass(value, cls):
+            return ConfigError(
+                f"{cls.__name__} '{module}:{name}' is not registered",
+                rule="files and recipes contain registered classes",
+                received=f"the class {name} of {module}, without @vg.register",
+                fix=f"@vg.register\nclass {name}({_base_of(value)}): ...",
+            )
+        names = [e.cls.__name__ for e in registry.registered(cls).values() if e.module == module]
+        return ConfigError(
+            f"{module} has no {cls.__name__} {name!r}",
+            rule=f"a registered class derived from {cls.__name__}",
+            fix=nearest(name, names) or f"@vg.register\nclass {name}({cls.__name__}): ...",
         )
 
     @classmethod
@@ -273,3 +300,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(_plain(item) for item in value)
     return value
+
+
+def _base_of(kind: type) -> str:
+    """Return the name of the base class of a component, such as "ScoreLoss"."""
+    bases = (b for b in kind.__mro__[1:] if any(known.is_base(b) for known in KINDS.values()))
+    return next(bases, Typed).__name__
