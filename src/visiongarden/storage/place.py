@@ -158,13 +158,17 @@ class Member:
         """
         return _index(self.archive).read(self, max_bytes)
 
-    def read_text(self, encoding: str = "utf-8") -> str:
+    def read_text(self, encoding: str | None = None, errors: str | None = None) -> str:
         """Read a text file of at most 512 MB, as `Path.read_text` does.
+
+        Args:
+            encoding: Name of the encoding; None: UTF-8.
+            errors: What to do with bytes that are no text, as in `bytes.decode`; None: "strict".
 
         Raises:
             DataError: the file does not exist, is too large, or is damaged.
         """
-        return self.read(512 * 2**20).decode(encoding)
+        return self.read(512 * 2**20).decode(encoding or "utf-8", errors or "strict")
 
 
 Place: TypeAlias = Path | Member
