@@ -28,6 +28,7 @@ from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
 from visiongarden.recipes.length import warn_of_few_steps
+from visiongarden.recipes.loss_check import check_own_losses
 from visiongarden.recipes.peers import on_devices, peer_arguments, quiet_unless_first
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Recipe
@@ -202,6 +203,7 @@ def _train(
     check_sizes(model, loader)
     check_anchors(model, train_set, _field_of_head)
     selected = selection(recipe.evaluation, kind, model, val_set)
+    check_own_losses(model.parts.head)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
     start = start.load_into(model)
     loaded = None if start.is_resumed else loaded_paths(start, model)
