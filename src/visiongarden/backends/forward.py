@@ -9,7 +9,6 @@ untested version of PyTorch.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -19,7 +18,7 @@ from keras import ops
 from visiongarden.backends.captured import Captured
 from visiongarden.backends.distribution import local
 from visiongarden.backends.switches import is_on
-from visiongarden.backends.xla import compiler_options
+from visiongarden.backends.xla import compiled_by_jax
 
 Forward: TypeAlias = Callable[[Any], dict[str, Any]]
 
@@ -55,11 +54,9 @@ def _tensorflow(forward: Forward, shape: tuple[int | None, ...], dtype: str) -> 
 
 
 def _jax(forward: Forward, model: keras.Model) -> Forward:
-    import jax
-
     # Compiled from the first image on: operation by operation, JAX needs longer than it does for
     # compiling, even for a single image.
-    @functools.partial(jax.jit, compiler_options=compiler_options())
+    @compiled_by_jax
     def pure(trainable: Any, others: Any, images: Any) -> Any:
         pairs = [
             *zip(model.trainable_variables, trainable, strict=True),
@@ -102,10 +99,7 @@ def compiled_function(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any
         traced: Callable[[Any, Any], Any] = tf.function(function, autograph=False)
         return traced
     if backend == "jax":
-        import jax
-
-        compiled: Callable[[Any, Any], Any] = jax.jit(function, compiler_options=compiler_options())
-        return compiled
+        return compiled_by_jax(function)
 
     def without_gradients(one: Any, other: Any) -> Any:
         import torch

@@ -16,7 +16,7 @@ import keras
 
 from visiongarden.backends.memory import give_back
 from visiongarden.backends.switches import is_on
-from visiongarden.backends.xla import compiler_options
+from visiongarden.backends.xla import compiled_by_jax
 
 
 def compiles_steps() -> bool:
@@ -48,10 +48,8 @@ class JaxStep:
     """
 
     def __init__(self, step: Callable[..., Any]) -> None:
-        import jax
-
         # The old state is donated, as Keras does: the new one takes its memory.
-        self._step = jax.jit(step, donate_argnums=0, compiler_options=compiler_options())
+        self._step: Any = compiled_by_jax(step, donate_argnums=0)
         self._compiled_shapes: set[Any] = set()
 
     def __call__(self, state: Any, data: Any) -> Any:

@@ -126,6 +126,17 @@ FAST_PATHS = {
         "models that are built with initial values, also to read their shapes",
         ("keras",),
     ),
+    "initial_values": FastPath(
+        "initial_values",
+        "JAX: a detector is built with 8 compilations instead of 37 (Start-up)",
+        "one compilation for the random values of each shape",
+        ("keras", "jax"),
+    ),
+    "compilation_cache": FastPath(
+        "compilation_cache",
+        "JAX: from the second run on, the first training step after a sixth of the time (Start-up)",
+        "one compilation in each process",
+    ),
     "seeds": FastPath(
         "random_state",
         "PyTorch and JAX: 3 s and 400 MiB at the start of a run, if TensorFlow is installed",

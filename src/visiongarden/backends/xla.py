@@ -9,11 +9,28 @@ to rounding. **Switch:** `xla`, for the options of JAX. Off with an untested ver
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
+from visiongarden.backends.compilation_cache import use_compilation_cache
 from visiongarden.backends.switches import is_on
 
 _QUICK = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 """Restricts YNNPACK to reductions; convolutions and matrix products then run with Eigen."""
+
+
+def compiled_by_jax(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """Return a function that JAX compiles with the fastest options, or takes from its cache.
+
+    Args:
+        function: Function of trees of arrays.
+        options: Arguments of `jax.jit`.
+    """
+    import jax
+
+    use_compilation_cache()
+    compiled: Callable[..., Any] = jax.jit(function, compiler_options=compiler_options(), **options)
+    return compiled
 
 
 @functools.cache

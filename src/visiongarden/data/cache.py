@@ -3,8 +3,8 @@
 There is one entry per root and reader settings. It is valid while the state of every file below the
 root and in the folders of the images is unchanged: name, length, and modification and status-change
 times in nanoseconds, the criteria by which git's index detects a changed file. An entry contains
-its own checksum, is written to a temporary file and renamed, and holds no executable content. The
-environment variable `VISIONGARDEN_CACHE` names the folder of the cache; "off" disables it.
+its own checksum, is written to a temporary file and renamed, and holds no executable content; see
+`visiongarden.caches` for its place.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from visiongarden.caches import cache_folder
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.storage import atomic_write
@@ -37,17 +38,6 @@ _MAX_BYTES = 4 * 2**30
 
 CLOCK_TICK = 20_000_000
 """Nanoseconds by which the times of files may lag behind the clock."""
-
-
-def folder() -> Path | None:
-    """Return the folder of the cache, or None if the cache is disabled."""
-    setting = os.environ.get("VISIONGARDEN_CACHE", "")
-    if setting.lower() == "off":
-        return None
-    if setting:
-        return Path(setting)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "visiongarden" / "indexes"
 
 
 def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None:
@@ -139,7 +129,7 @@ def _is_cached(reader: Reader) -> bool:
 
 def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
     """Return the file of an entry; a newer state of the same root and settings overwrites it."""
-    base = folder()
+    base = cache_folder("indexes")
     if base is None:
         return None
     archive, inner = (root.archive, root.inner) if isinstance(root, Member) else (root, "")
