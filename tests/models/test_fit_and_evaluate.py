@@ -200,6 +200,17 @@ def test_a_subclass_with_its_own_loss(monkeypatch):
         assert other["class"] == pytest.approx(one["class"], rel=1e-4)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="only TensorFlow traces twice")
+def test_a_step_is_traced_once(monkeypatch):
+    made, traces = compiled(model()), []
+    step = type(made).train_step
+    monkeypatch.setattr(
+        type(made), "train_step", lambda self, *data: traces.append(1) or step(self, *data)
+    )
+    made.fit(*arrays(), batch_size=4, epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 @pytest.mark.backends
 def test_a_rate_that_a_callback_lowers_is_used(monkeypatch):
     monkeypatch.setattr(captured, "AFTER", 2)

@@ -15,6 +15,7 @@ from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return
 from visiongarden.backends.replicas import of_all_replicas, replicated_step
 from visiongarden.backends.torch_step import TorchStep, captures_steps
 from visiongarden.backends.tracing import keeps_unknown_sizes
+from visiongarden.backends.training_state import build_optimizer
 from visiongarden.errors import UserError
 from visiongarden.losses import Loss, quotients
 from visiongarden.models.backup import restored_epoch
@@ -88,6 +89,8 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
             given["shuffle"] = False
         if "validation_data" in given:
             given["validation_data"] = _as_dataset(given["validation_data"])
+        if self._uses_head_loss():
+            build_optimizer(self)
         return super().fit(**given)
 
     def evaluate(
