@@ -9,7 +9,7 @@ from visiongarden.data import read
 from visiongarden.errors import UserError
 from visiongarden.scenes import make_scenes
 from visiongarden.scenes.scene_classes import HUES, PLAIN, scene_classes
-from visiongarden.scenes.scenes import CLASSES, scene
+from visiongarden.scenes.scenes import CLASSES, _render, scene
 
 
 def test_scenes_are_a_valid_dataset(tmp_path):
@@ -74,3 +74,52 @@ def test_number_of_classes_is_limited(tmp_path):
     for classes in (0, 121):
         with pytest.raises(UserError, match="1 to 120 classes"):
             make_scenes(tmp_path / "scenes", 1, classes=classes)
+
+
+def test_masks_and_keypoints_of_scenes(tmp_path):
+    options = {"val_share": 0.0, "objects": (3, 5)}
+    plain = read(make_scenes(tmp_path / "plain", 8, (96, 96), **options))
+    folder = make_scenes(tmp_path / "full", 8, (96, 96), masks=True, keypoints=True, **options)
+    found = read(folder)
+    assert found.fields == {"boxes", "masks", "keypoints"}
+    assert found.scheme.names == ("top", "left_side", "right_side")
+    assert found.scheme.pairs == ((1, 2),)
+    hidden = 0
+    for index, sample in enumerate(found):
+        objects = sample.instances
+        # Images and boxes are those without masks and keypoints.
+        np.testing.assert_array_equal(found.load(index).image, plain.load(index).image)
+        boxes = np.asarray(objects.boxes)
+        np.testing.assert_array_equal(boxes, np.asarray(plain[index].instances.boxes))
+        bitmaps = objects.masks.bitmaps()
+        assert bitmaps.sum(axis=0).max() == 1
+        owner = _render((96, 96), np.random.default_rng((0, index)), PLAIN, (3, 5)).owner
+        for number, mask in enumerate(bitmaps, start=1):
+            cells = (owner == number).reshape(96, 2, 96, 2).sum(axis=(1, 3))
+            assert mask[cells >= 3].all()
+            assert not mask[cells == 0].any()
+        points = objects.keypoints.values
+        hidden += int((points[..., 2] == 1).sum())
+        assert (points[..., 2] > 0).all()
+        assert (points[:, 0, 1] < points[:, 1:, 1].max(axis=1)).all()  # the top is above
+        assert (points[:, 1, 0] < points[:, 2, 0]).all()  # left is left of right
+        for mask, own in zip(bitmaps, points, strict=True):
+            for x, y, seen in own.tolist():
+                rows, columns = np.nonzero(mask)
+                distance = np.hypot(columns + 0.5 - x, rows + 0.5 - y).min()
+                assert seen == 1 or distance < 3
+    assert hidden > 0
+
+
+@pytest.mark.parametrize("name", ["disc", "ring", "box", "triangle", "star"])
+def test_keypoints_are_on_the_edge_of_their_shape(name):
+    kind = next(kind for kind in PLAIN if kind.shape == name)
+    found = _render((128, 128), np.random.default_rng(3), (kind,), (1, 1))
+    (placed,) = found.shapes
+    rows, columns = np.nonzero(placed.mask)
+    centers = np.stack([columns, rows], axis=1) + 0.5
+    inward = placed.center + 0.9 * (placed.points - placed.center)
+    outward = placed.center + 1.15 * (placed.points - placed.center)
+    for inside, outside in zip(inward, outward, strict=True):
+        assert np.linalg.norm(centers - inside, axis=1).min() < 2
+        assert np.linalg.norm(centers - outside, axis=1).min() > 2

@@ -372,3 +372,33 @@ def test_extra_arrays_and_semantic_masks_follow_a_mosaic():
     assert (found.semantic[clean] == found.image[..., 0][clean]).mean() > 0.97
     np.testing.assert_array_equal(found.semantic[clean], found.extra["ids"][clean])
     assert set(np.unique(found.semantic)) <= {1, 2, 3, 4, 255}
+
+
+@pytest.mark.parametrize("grid", [2, 3])
+def test_boxes_of_all_tiles_are_cut_as_those_of_each(grid):
+    random = np.random.default_rng(grid)
+    plain, tracked = [], []
+    for index in range(12):
+        height, width = random.integers(30, 90, 2).tolist()
+        corners = np.sort(random.uniform(0, 1, (index % 4, 2, 2)), axis=1).reshape(-1, 4)
+        boxes = Boxes(corners * (width, height, width, height))
+        objects = Instances(
+            (height, width), boxes, np.arange(len(boxes)), area=random.uniform(1, 9, len(boxes))
+        )
+        info = ImageInfo(index, None, (height, width))
+        image = np.full((height, width, 1), index, np.uint8)
+        plain.append(Sample(info, image, objects))
+        # With a further column, the objects of each image are cut and moved alone.
+        data = {"track": np.arange(len(boxes))}
+        tracked.append(Sample(info, image, objects.replace(data=data)))
+    results = [
+        Pipeline([Mosaic(grid=grid)], samples, size=(64, 80), capacity=30, epochs=1, seed=0)
+        for samples in (plain, tracked)
+    ]
+    for place in range(12):
+        one, other = (pipeline(place, epoch=0).instances for pipeline in results)
+        np.testing.assert_array_equal(np.asarray(one.boxes), np.asarray(other.boxes))
+        np.testing.assert_array_equal(one.classes, other.classes)
+        assert (one.area is None) == (other.area is None)
+        if one.area is not None:
+            np.testing.assert_allclose(one.area, other.area, rtol=1e-12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ import numpy as np
 from visiongarden.data.dataset import Dataset
 from visiongarden.errors import DataError
 from visiongarden.samples import Sample
+from visiongarden.samples.columns import read_only
 from visiongarden.samples.resizing import resize, resize_mask
 from visiongarden.transforms import Letterbox, Resizing
 from visiongarden.types import ImageSize
@@ -26,7 +27,8 @@ RECENT_BYTES = 384 * 2**20
 """Otherwise each process caches its most recent images, up to this size."""
 
 
-_NOTED: ContextVar[list[str]] = ContextVar("noted", default=[])  # noqa: B039  a sink
+_NOTED: ContextVar[list[str] | None] = ContextVar("noted", default=None)
+"""Lines about the images that are skipped; None outside `noted_skips`."""
 
 
 @contextmanager
@@ -82,7 +84,9 @@ class DecodedSamples(Sequence[Sample]):
         detail: Resolution at which images are kept.
         processes: Number of processes, each of which fills its own cache.
         recent: Number of images that are worth caching if not all fit into memory.
-        skips: Whether the next image takes the place of one that cannot be decoded; see `skipped`.
+        skips: Whether the next image takes the place of one that cannot be decoded, see
+            `noted_skips`.
+        left_out: Annotations of the whole image that samples do not have: "labels", "semantic".
     """
 
     def __init__(
@@ -93,8 +97,9 @@ class DecodedSamples(Sequence[Sample]):
         processes: int,
         recent: int,
         skips: bool = False,
+        left_out: Collection[str] = (),
     ) -> None:
-        self.skips = skips
+        self.skips, self.left_out = skips, tuple(left_out)
         self.dataset, self.canvas, self.detail = dataset, canvas, detail
         has_masks = "semantic" in dataset.fields
         size = detail.pixels(canvas) * (4 if has_masks else 3)
@@ -152,18 +157,23 @@ class DecodedSamples(Sequence[Sample]):
             except DataError as error:
                 if not self.skips or place == index + len(self) - 1:
                     raise
-                _NOTED.get().append(error.what)
+                noted = _NOTED.get()
+                if noted is not None:
+                    noted.append(error.what)
         raise IndexError(index)
 
     def _decoded(self, index: int) -> Sample:
         sample = self.dataset.load(index, self.canvas if self.detail.quick else None)
+        for name in self.left_out:
+            setattr(sample, name, None)
         image = np.asarray(sample.image)
         rows, columns = image.shape[:2]
         size = sample.info.original_size
         sides = self.detail.sides(rows, columns, self.canvas)
-        sample.image = resize(image, sides, self.detail.quick)
+        # Read-only, because they are cached and used again.
+        sample.image = read_only(resize(image, sides, self.detail.quick))
         if sample.semantic is not None:
-            sample.semantic = resize_mask(sample.semantic, sides)
+            sample.semantic = read_only(resize_mask(sample.semantic, sides))
         # Scaled from the original size: a JPEG may have been decoded at a reduced size.
         factors = np.array([sides[1] / size[1], sides[0] / size[0]], np.float32)
         matrix = np.diag([*factors.tolist(), 1.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -36,6 +36,12 @@ Targets: TypeAlias = Callable[[Sample, int], dict[str, np.ndarray]]
 _HERE = Placement((1.0, 1.0), (0.0, 0.0))
 _NO_END = 2**31
 """Number of epochs of a run without a known end: no transform is in its last epochs."""
+
+_WORDS = {"labels": "labels of whole images", "semantic": "semantic masks"}
+_COMBINED = {
+    "labels": "keep one image, or blend labels as MixUp and CutMix do",
+    "semantic": "give each pixel one class, as Mosaic and CutMix do",
+}
 
 
 @runtime_checkable
@@ -79,13 +85,17 @@ class Loader:
             pixels without an image in `transforms`.
         detail: Size at which decoded images are kept for training, relative to the canvas.
         targets: Function from a sample and the capacity to arrays; by default all annotations.
+        needs: Annotations that the targets need, in the names of `Dataset.fields`; None: all.
+            Labels or masks of whole images that they do not need are left out where a transform,
+            such as `Mosaic`, cannot combine them.
         broken_images: What happens to an image that cannot be decoded: "error" ends the epoch, and
             with "skip" the next image of the dataset takes its place (`BatchInfo.skipped`).
 
     Raises:
         UserError: `capacity` is smaller than the number of objects that can occur in one image
-            (objects are never cut off silently), `image_size` does not allow `multi_scale`, or what
-            a transform names, such as a function, is not there.
+            (objects are never cut off silently), `image_size` does not allow `multi_scale`, a
+            transform combines images whose labels or masks it cannot combine, or what a transform
+            names, such as a function, is not there.
 
     Example:
         >>> loader = Loader(read("coco128", split="val"), image_size=(640, 640), batch_size=16)
@@ -111,6 +121,7 @@ class Loader:
         resize: Resizing = Letterbox(),  # noqa: B008  frozen
         detail: float = 1.0,
         targets: Targets = targets_of,
+        needs: Collection[str] | None = None,
         broken_images: Literal["error", "skip"] = "error",
     ) -> None:
         if not isinstance(image_size, tuple | list) or len(image_size) != 2:
@@ -145,7 +156,13 @@ class Loader:
         # each image is decoded once instead of four times.
         recent = WINDOW * STEP + 32 if training else 0
         self.samples = DecodedSamples(
-            dataset, self.sizes[-1], kept, workers, recent, broken_images == "skip"
+            dataset,
+            self.sizes[-1],
+            kept,
+            workers,
+            recent,
+            broken_images == "skip",
+            _left_out(dataset, self.transforms or (), needs),
         )
         # Here, and not by the pipeline of each epoch in each worker process.
         self.has_warned = _are_off(dataset, self.transforms or ())
@@ -350,6 +367,32 @@ def _are_off(dataset: Dataset, transforms: Sequence[Transform]) -> bool:
     """Return whether flips are off, because it is not known which keypoints they exchange."""
     flips = any(isinstance(t, HorizontalFlip | VerticalFlip) for t in transforms)
     return flips and "keypoints" in dataset.fields and dataset.scheme.pairs is None
+
+
+def _left_out(
+    dataset: Dataset, transforms: Iterable[Transform], needs: Collection[str] | None
+) -> set[str]:
+    """Return the annotations of whole images that a transform cannot combine, and no target needs.
+
+    Raises:
+        UserError: A target needs them.
+    """
+    found: set[str] = set()
+    for transform in transforms:
+        if not transform.probability:
+            continue
+        mixed = transform.not_combined & dataset.fields
+        needed = sorted(mixed if needs is None else mixed & set(needs))
+        if needed:
+            name = type(transform).__name__
+            raise UserError(
+                f"{name} combines several images, but not their {_WORDS[needed[0]]}",
+                rule=f"transforms that {_COMBINED[needed[0]]}",
+                received=f"{name} for a dataset with {_WORDS[needed[0]]}",
+                fix=f"remove {name} from the transforms, or replace it by CutMix",
+            )
+        found |= mixed | _left_out(dataset, transform.parts(), needs)
+    return found
 
 
 def _capacity(dataset: Dataset, transforms: Sequence[Transform]) -> int:

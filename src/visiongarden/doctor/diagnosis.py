@@ -91,4 +91,5 @@ def _inspect(report: Report, errors: Mapping[str, ErrorList], root: Place) -> No
 
 def _unreadable(error: DataError, split: str) -> Finding:
     received = f" ({error.received})" if error.received else ""
-    return Finding("error", "unreadable", "", error.what + received, split)
+    fix = f"; {error.fix}" if error.fix else ""
+    return Finding("error", "unreadable", "", error.what + received + fix, split)

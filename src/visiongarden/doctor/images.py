@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.channels import Channels
 from visiongarden.data.dataset import Dataset
 from visiongarden.data.depth import Depth, depth_of
 from visiongarden.data.image_samples import UNKNOWN_SIZE
@@ -66,12 +65,16 @@ def look_at(datasets: Mapping[str, Dataset]) -> list[Look]:
 def _look(split: str, dataset: Dataset, index: int) -> Look:
     row = dataset.row(index)
     path = row.path
+    orientation, depth = 1, None
     try:
-        raw = image_bytes(row)
-        channels = dataset.channels if row.image is None else Channels("rgb")
-        decoded = channels.decode_bytes(raw, path)
+        if row.image is not None:  # pixels in memory, of any type and number of channels
+            decoded = np.ascontiguousarray(dataset.load(index).image)
+            raw = repr((decoded.shape, decoded.dtype)).encode() + decoded.tobytes()
+        else:
+            raw = image_bytes(row)
+            decoded = dataset.channels.decode_bytes(raw, path)
+            orientation, depth = header_of(path, raw).orientation, depth_of(raw, path)
         image = to_display(decoded)
-        orientation = header_of(path, raw).orientation
     except DataError as error:
         return Look(str(path), split, index, error.what)
     size: ImageSize = (image.shape[0], image.shape[1])
@@ -81,7 +84,6 @@ def _look(split: str, dataset: Dataset, index: int) -> Look:
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA)
     content = blake2b(raw, digest_size=16).digest()
-    depth = depth_of(raw, path)
     return Look(
         str(path),
         split,

@@ -81,7 +81,7 @@ def loader_of(
     options: dict[str, Any] = {"shuffle": transforms is not None, "seed": seed}
     if dataset.fields:
         task = task_of_data(dataset)
-        options |= {"resize": task.resize, "detail": task.detail}
+        options |= {"resize": task.resize, "detail": task.detail, "needs": task.needs}
     return Loader(dataset, image_size, 1, transforms, **options)
 
 

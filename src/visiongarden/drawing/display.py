@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from visiongarden.errors import UserError, nearest
+from visiongarden.errors import UserError, nearest, option
 
 _SHOWN = (0.5, 99.5)
 """Percentiles that become black and white."""
@@ -97,7 +97,7 @@ def _index(band: Any, channels: int, names: Sequence[str]) -> int:
             f"there is no band {band!r} in an image of {channels} channel"
             f"{'s' if channels > 1 else ''}",
             rule=f"an index from 0 to {channels - 1}",
-            fix="bands=(2, 1, 0)" if channels > 2 else "bands=0",
+            fix=option("bands", 0),
         )
     return int(band)
 

@@ -97,6 +97,8 @@ def _affine(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     # Interval arithmetic: a positive factor maps the lower bound to the lower bound, a negative
     # one the upper bound. One product in place of the four corners.
     (a, b, x), (c, d, y), _ = matrix.tolist()
+    if b == c == 0 and a > 0 and d > 0:
+        return np.asarray(boxes.astype(np.float64) * np.array((a, d, a, d)) + (x, y, x, y))
     plus = [max(v, 0.0) for v in (a, b, c, d)]
     minus = [min(v, 0.0) for v in (a, b, c, d)]
     factors = np.array(

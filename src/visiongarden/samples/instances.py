@@ -122,20 +122,22 @@ class Instances(Conversions):
         """Set the attributes to checked values, if their lengths are equal."""
         assign = object.__setattr__
         first, length = "", 0
-        for name, value in (*found.items(), *data.items()):
-            if value is None:
-                continue
-            if not first:
-                first, length = name, len(value)
-            elif len(value) != length:
-                raise UserError(
-                    f"the fields '{first}' and '{name}' of the instances have different lengths",
-                    rule="one row per object in every field",
-                    received=f"{length} rows in '{first}', {len(value)} in '{name}'",
-                    fix=f"select the objects of both, such as {first}[keep] and {name}[keep]",
-                )
-        for name, value in found.items():
-            assign(self, name, value)
+        # One loop, because several instances are made for each training image.
+        for name, value in (*found.items(), *data.items()) if data else found.items():
+            if value is not None:
+                rows = len(value)
+                if not first:
+                    first, length = name, rows
+                elif rows != length:
+                    raise UserError(
+                        f"the fields '{first}' and '{name}' of the instances have different "
+                        "lengths",
+                        rule="one row per object in every field",
+                        received=f"{length} rows in '{first}', {rows} in '{name}'",
+                        fix=f"select the objects of both, such as {first}[keep] and {name}[keep]",
+                    )
+            if name in found:
+                assign(self, name, value)
         assign(self, "size", size)
         assign(self, "data", data)
         assign(self, "class_map", class_map)
@@ -194,10 +196,14 @@ class Instances(Conversions):
         return cls(size)
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Self]) -> Self:
+    def concatenate(cls, parts: Sequence[Self], size: ImageSize | None = None) -> Self:
         """Return the objects of all parts, in order. Parts without objects may lack fields.
 
         Where only some parts have `crowd`, the objects of the others are no crowds.
+
+        Args:
+            parts: instances of one image or of several.
+            size: (height, width) of the canvas of all parts; None: their size, which is equal.
 
         Raises:
             UserError: sizes, class maps or types of fields differ, or some parts lack a field.
@@ -210,7 +216,8 @@ class Instances(Conversions):
         if not parts:
             return cls.empty()
         filled = [part for part in parts if len(part)] or list(parts)
-        size = _common("sizes", [part.size for part in parts if part.size != (0, 0)]) or (0, 0)
+        if size is None:
+            size = _common("sizes", [part.size for part in parts if part.size != (0, 0)]) or (0, 0)
         maps = [part.class_map for part in parts if part.class_map is not None]
         rows = [part._columns() for part in filled]
         found = {n: _concatenated(n, filled, [row[n] for row in rows]) for n in COLUMNS}

@@ -276,6 +276,7 @@ class Task(Named):
             resize=self.resize if resize is None else resize,
             detail=self.detail,
             targets=self.to_targets,
+            needs=self.needs,
             **options,
         )
 

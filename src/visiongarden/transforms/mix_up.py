@@ -43,6 +43,7 @@ class MixUp(Transform):
     """
 
     needs_size: ClassVar[bool] = True
+    not_combined: ClassVar[frozenset[str]] = frozenset({"semantic"})
     alpha: Annotated[float, Field(gt=0, le=1e6)] = 32.0
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -76,15 +77,21 @@ def _tiles(
         lines = np.stack([-1.5 * sides, away - sides / 2, away + sides / 2, 1.5 * sides])
     scale = 2 / grid
     view = matrices.shift(*(sides / 2)) @ np.diag([scale, scale, 1.0])
+    # Plain numbers: operations on single elements of an array take three times as long.
+    corners: list[list[float]] = lines.tolist()
     tiles = [
-        _tile(sample, size, lines, (number % grid, number // grid), view)
+        _tile(sample, size, corners, (number % grid, number // grid), view)
         for number, sample in enumerate(samples)
     ]
     return [tile for tile in tiles if tile is not None]
 
 
 def _tile(
-    sample: Sample, size: ImageSize, lines: np.ndarray, cell: tuple[int, int], view: np.ndarray
+    sample: Sample,
+    size: ImageSize,
+    lines: Sequence[Sequence[float]],
+    cell: tuple[int, int],
+    view: np.ndarray,
 ) -> Tile | None:
     """Return the tile of one image in its cell of the mosaic, or None if nothing is visible.
 
@@ -96,7 +103,7 @@ def _tile(
     sides, last = (width, height), len(lines) - 2
     offset, window = [0.0, 0.0], [0, 0, width, height]
     for axis in (0, 1):
-        low, high = float(lines[cell[axis], axis]), float(lines[cell[axis] + 1, axis])
+        low, high = lines[cell[axis]][axis], lines[cell[axis] + 1][axis]
         length = sides[axis] * fit
         start = high - length if cell[axis] == 0 else low
         if 0 < cell[axis] < last:
@@ -104,8 +111,8 @@ def _tile(
         offset[axis] = start
         # The window is the part of the image inside the cell. 1e-6 keeps rounding errors of the
         # division from adding a row of pixels beyond the cell.
-        window[axis] = min(max(int(np.floor((low - start) / fit + 1e-6)), 0), sides[axis])
-        window[axis + 2] = min(max(int(np.ceil((high - start) / fit - 1e-6)), 0), sides[axis])
+        window[axis] = min(max(math.floor((low - start) / fit + 1e-6), 0), sides[axis])
+        window[axis + 2] = min(max(math.ceil((high - start) / fit - 1e-6), 0), sides[axis])
     if window[2] <= window[0] or window[3] <= window[1]:
         return None
     placed = np.array([[fit, 0, offset[0]], [0, fit, offset[1]], [0, 0, 1]])

@@ -15,7 +15,14 @@ import numpy as np
 from visiongarden.errors import UserError
 from visiongarden.samples import Field, Instances, Sample, matrices
 from visiongarden.transforms.rendering import Placed, Window, render, turn_of
-from visiongarden.transforms.visibility import combined, cut, cut_to_window, visible
+from visiongarden.transforms.visibility import (
+    Kept,
+    combined,
+    cut,
+    cut_to_window,
+    cut_together,
+    visible,
+)
 from visiongarden.types import IGNORE, ImageSize
 
 _IMAGE_TYPES = {np.dtype(name): name for name in ("uint8", "uint16", "float32")}
@@ -127,19 +134,16 @@ class Pending:
         """
         tiles = [tile._replace(sample=checked(tile.sample)) for tile in tiles]
         _require_equal([tile.sample for tile in tiles], name)
-        parts, shares = [], []
-        for tile in tiles:
-            found, share = _moved(tile, size)
-            parts.append(found)
-            shares.append(np.ones(len(found)) if share is None else share)
         main = tiles[0].sample
+        kept = cut_together([(t.sample.instances, t.window, t.matrix) for t in tiles], size)
+        kept = kept or _moved_together(tiles, size)
         sample = replace(
             main,
-            instances=combined(parts, size),
+            instances=kept.instances,
             known_classes=known_by_all([tile.sample.known_classes for tile in tiles]),
             extra=_combined_extra(tiles, size),
         )
-        pending = cls(list(tiles), size, sample, np.concatenate(shares))
+        pending = cls(list(tiles), size, sample, kept.share)
         pending.is_rendered = False
         return pending
 
@@ -319,6 +323,16 @@ def _cut_tile(tile: Tile, size: ImageSize) -> Tile | None:
     if scale > 1 and error * scale > _ROUNDED:
         return None
     return tile._replace(window=(window[0], window[1], window[2], window[3]))
+
+
+def _moved_together(tiles: Sequence[Tile], size: ImageSize) -> Kept:
+    """Return the objects of all tiles on the canvas, and their visible fractions."""
+    parts, shares = [], []
+    for tile in tiles:
+        found, share = _moved(tile, size)
+        parts.append(found)
+        shares.append(np.ones(len(found)) if share is None else share)
+    return Kept(combined(parts, size), np.concatenate(shares))
 
 
 def _moved(tile: Tile, size: ImageSize) -> tuple[Instances, np.ndarray | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
@@ -64,6 +64,9 @@ class Transform(Typed):
         images: number of images that one result always combines.
         needs_size: whether `apply` needs images of the context's size; a `Pipeline` resizes them,
             and what `others` returns.
+        not_combined: annotations of whole images that cannot be combined with those of other
+            images, "labels" or "semantic". A loader refuses the transform for a task that needs
+            them, and leaves them out for another one.
 
     Example:
         >>> @vg.register(package="garden")
@@ -81,6 +84,7 @@ class Transform(Typed):
     rgb_only: ClassVar[bool] = False
     images: ClassVar[int] = 1
     needs_size: ClassVar[bool] = False
+    not_combined: ClassVar[frozenset[str]] = frozenset()
     probability: Probability = 1.0
     skip_last_epochs: NonNegativeInt = 0
 
@@ -92,10 +96,15 @@ class Transform(Typed):
         Raises:
             UserError: what it names is not there.
         """
+        for each in self.parts():
+            each.resolve()
+
+    def parts(self) -> Iterator[Transform]:
+        """Yield the transforms among the fields."""
         for value in dict(self).values():
             for each in value if isinstance(value, list | tuple) else (value,):
                 if isinstance(each, Transform):
-                    each.resolve()
+                    yield each
 
     def apply(self, sample: Sample, context: Context, rng: np.random.Generator) -> Sample:
         """Return the transformed sample; `probability` has been decided by the caller.
@@ -183,6 +192,8 @@ class Layout(Transform):
         >>> pipeline(0, epoch=0).image[0, :, 0].tolist()
         [0, 0, 0, 1, 1, 1]
     """
+
+    not_combined: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     def tiles(
         self, sample: Sample, context: Context, rng: np.random.Generator

@@ -111,6 +111,24 @@ def test_detection(prepared):
         read("tiny", reader="TFDS", split="test")
 
 
+def test_no_image_is_decoded_at_opening(prepared, monkeypatch):
+    features = {"image": Image(), "panoptic_image": Image(), "objects": Sequence(BOXES)}
+    split = [record(1, objects=objects(((0, 0, 1, 1), 1)), panoptic_image=b"")]
+    given = []
+    as_data_source = Builder.as_data_source
+    monkeypatch.setattr(
+        Builder,
+        "as_data_source",
+        lambda self, split, decoders: (
+            given.append(set(decoders)),
+            as_data_source(self, split, decoders),
+        )[1],
+    )
+    prepared(features, train=split, test=[])
+    assert len(read("tiny", reader={"type": "TFDS", "image": "image"})) == 1
+    assert given == [{"image", "panoptic_image"}]
+
+
 def test_one_mapping_for_each_object(prepared):
     each = [{"bbox": [0, 0, 0.5, 0.5], "label": 1}]
     features = {"image": Image(), "objects": Sequence(BOXES)}

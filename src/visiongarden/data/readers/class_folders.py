@@ -40,9 +40,10 @@ class ClassFolders(Reader):
     annotations: ClassVar[frozenset[str]] = frozenset({"labels"})
 
     def matches(self, source: Source) -> float:
-        """Return 0.7 for folders of images, directly or in split folders.
+        """Return 0.7 for folders of images, directly or in split folders; 0.55 for one class.
 
-        Label files of another format are stronger evidence than the names of folders.
+        Label files of another format are stronger evidence than the names of folders, and so is a
+        table of labels than a single folder, which is that of its images.
         """
         path = source.root
         if not path.is_dir():
@@ -54,8 +55,8 @@ class ClassFolders(Reader):
         classes = [c for folder in (splits.values() or [path]) for c in inner(folder)]
         if not classes or any(c.name.lower() in _OTHER for c in classes):
             return 0.0
-        found = any(map(images_of, classes))
-        return 0.7 if found else 0.0
+        names = {folder.name for folder in classes if images_of(folder)}
+        return 0.0 if not names else 0.55 if len(names) == 1 else 0.7
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the names of the splits; without split folders, those of a hash of the names."""

@@ -14,6 +14,7 @@ from visiongarden.data.dataset import Dataset
 from visiongarden.data.error_list import ErrorList, wrong_size
 from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import MAX_TEXT, Label, no_split, row, size_of, there
+from visiongarden.data.readers.image_search import end_inside
 from visiongarden.data.readers.keypoint_scheme import pairs_of
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import flag, whole
@@ -252,7 +253,8 @@ def _row(
         return None
     try:
         places = [there(folder, name) for folder in folders]
-        path = next((place for place in places if place.is_file()), places[0])
+        path = next((place for place in places if place.is_file()), None)
+        path = path or end_inside(name, folders, folders[-1]) or places[0]
         size = size_of(path, errors)
     except OSError as error:  # a name too long for the file system
         errors.add(file, f"images[{index}]: {error}")

@@ -6,8 +6,6 @@ of the names in `_COLUMNS`, and a column `split` may assign images to splits.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -19,10 +17,11 @@ from visiongarden.data.readers.build import (
     by_hash,
     class_names_in,
     no_split,
-    read_text,
     row,
     size_of,
 )
+from visiongarden.data.readers.delimited import rows_of
+from visiongarden.data.readers.image_search import end_inside
 from visiongarden.data.readers.other_tools import all_other, is_other
 from visiongarden.data.readers.plain_values import whole
 from visiongarden.data.readers.reader import Reader, Source
@@ -120,7 +119,8 @@ class CSV(Reader):
         folders = [file.parent, file.parent / "images", file.parent / split]
         rows: list[Row] = []
         for name, own in by_image.items():
-            image = next((f / name for f in folders if (f / name).is_file()), folders[0] / name)
+            image = next((f / name for f in folders if (f / name).is_file()), None)
+            image = image or end_inside(name, folders, file.parent) or folders[0] / name
             size = size_of(image, errors)
             if size is not None and _same_size(file, own, size, errors):
                 labels = [
@@ -186,31 +186,22 @@ def _lines(file: Place) -> Iterator[Line]:
     Raises:
         DataError: The file is not CSV, or a line has too few values.
     """
-    reader = csv.reader(io.StringIO(read_text(file), newline=""))
     columns: dict[str, int] = {}
-    try:
-        for words in reader:
-            words = [word.strip() for word in words]
-            if not any(words):
+    for number, words in rows_of(file):
+        if not columns:
+            columns = _header(file, words)
+            if words[columns["x1"] : columns["x1"] + 1] and _is_header(words):
                 continue
-            if not columns:
-                columns = _header(file, words)
-                if words[columns["x1"] : columns["x1"] + 1] and _is_header(words):
-                    continue
-            if len(words) <= max(columns[key] for key in _PLAIN) or not words[columns["path"]]:
-                raise DataError(
-                    f"{file}:{reader.line_num}: the line has {len(words)} values",
-                    rule="image, x1, y1, x2, y2, class",
-                    received=",".join(words)[:80],
-                )
-            row = {key: words[i] for key, i in columns.items() if i < len(words)}
-            if row.get("split"):
-                safe_name(row["split"], f"{file}:{reader.line_num}: the split")
-            yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(
-            f"{file}:{reader.line_num}: the line is not valid CSV", received=str(error)
-        ) from error
+        if len(words) <= max(columns[key] for key in _PLAIN) or not words[columns["path"]]:
+            raise DataError(
+                f"{file}:{number}: the line has {len(words)} values",
+                rule="image, x1, y1, x2, y2, class",
+                received=",".join(words)[:80],
+            )
+        row = {key: words[i] for key, i in columns.items() if i < len(words)}
+        if row.get("split"):
+            safe_name(row["split"], f"{file}:{number}: the split")
+        yield number, row
 
 
 def _is_header(words: list[str]) -> bool:

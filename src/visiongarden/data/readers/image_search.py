@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from visiongarden.data.file_names import names_in
 from visiongarden.storage.place import Place
 
 _SUFFIXES = 8
 """Number of folders in front of a file name that are compared with those of the dataset."""
+
+_SUBFOLDERS = 20
+"""Largest number of folders of a dataset, of any names, in which an image is searched last."""
 
 
 def folder_of(root: Place) -> Place:
@@ -49,12 +53,36 @@ def find_image(name: str, near: Place, root: Place, split: str = "") -> Place | 
         root: Root of the dataset, a folder or file.
         split: Name of the split, which may be the name of a folder of images.
     """
-    top, folders = folder_of(root), image_folders(near, root, split)
-    path = re.sub(r"^[A-Za-z]:", "", name).replace("\\", "/")
-    parts = [part for part in path.split("/") if part not in ("", ".")]
     try:
         if "\\" in name and "/" not in name and (near / name).is_file():
             return near / name
+    except (OSError, ValueError):
+        return None
+    top = folder_of(root)
+    return end_inside(name, image_folders(near, root, split), top) or _in_subfolder(name, top)
+
+
+def _in_subfolder(name: str, top: Place) -> Place | None:
+    """Return the image of a name in a folder of the dataset, if only one of them has it."""
+    names = [each for each in names_in(top) if "." not in each]
+    if len(names) > _SUBFOLDERS:
+        return None
+    places = [end_inside(name, [top / each], top) for each in names]
+    found = [place for place in places if place is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def end_inside(name: str, folders: Sequence[Place], top: Place) -> Place | None:
+    r"""Return the file at the longest end of a path that exists in one of some folders, or None.
+
+    Args:
+        name: Path of any computer; backslashes may separate folders.
+        folders: Folders in which the end is searched, the most likely first.
+        top: Folder that no path leaves.
+    """
+    path = re.sub(r"^[A-Za-z]:", "", name).replace("\\", "/")
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    try:
         for first in range(max(0, len(parts) - _SUFFIXES), len(parts)):
             for folder in folders:
                 place = _inside(folder, parts[first:], top)

@@ -11,14 +11,17 @@ from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError
 from visiongarden.registry import register
+from visiongarden.storage.place import Place
 from visiongarden.types import ClassMap
 
 _SPLIT = "train"
+_MAX_SEARCHED = 1000
+"""Number of folders that are searched to name one with images in an error."""
 
 
 @register
 class Images(Reader):
-    """Reader of the images of a folder, without annotations; used only if it is named.
+    """Reader of images without annotations, a folder or one file; used only if it is named.
 
     The images can be shown, predicted on and converted to arrays of any number of channels, see
     `Dataset.with_channels`. They have one class, "object", which never occurs.
@@ -48,13 +51,25 @@ class Images(Reader):
         root = source.root
         if split != _SPLIT:
             raise no_split(root, split, (_SPLIT,))
-        names = image_names(names_in(root))
-        if not names:
-            inner = [name for name in names_in(root) if (root / name).is_dir()]
+        places = (root,) if root.is_file() else tuple(root / n for n in image_names(names_in(root)))
+        if not places:
+            inner = _with_images(root)
             raise DataError(
                 f"{root} contains no image",
-                rule="a folder with images, without subfolders",
-                fix=f"pass one of its folders, such as {root / inner[0]}" if inner else None,
+                rule="a folder with images, whose subfolders are not read, or an image",
+                fix=f"pass one of its folders, such as {inner}" if inner is not None else None,
             )
         class_map = ClassMap(source.class_names or ("object",))
-        return Dataset(class_map, UnlabeledSamples(tuple(root / name for name in names)))
+        return Dataset(class_map, UnlabeledSamples(places))
+
+
+def _with_images(root: Place) -> Place | None:
+    """Return the first folder below another one that contains images, or None."""
+    waiting, searched = [root], 0
+    while waiting and searched < _MAX_SEARCHED:
+        folder, searched = waiting.pop(0), searched + 1
+        names = names_in(folder)
+        if image_names(names):
+            return folder
+        waiting += [folder / name for name in sorted(names) if (folder / name).is_dir()]
+    return None

@@ -208,11 +208,16 @@ def _located(picture: Picture, source: Source) -> str:
         name = unquote(name.partition("?d=")[2])
     elif "://" in name:
         name = unquote(name.partition("://")[2].partition("?")[0])
-    near = picture.file.parent
-    if find_image(name, near, source.root) is not None:
-        return name
-    short = _UPLOADED.sub("", last_name(name), count=1)
-    return short if find_image(short, near, source.root) is not None else name
+    last = last_name(name)
+    # Names in URLs are quoted, and uploaded files have a prefix that the user's files lack.
+    for text in (
+        name,
+        unquote(name),
+        *(_UPLOADED.sub("", n, count=1) for n in (last, unquote(last))),
+    ):
+        if find_image(text, picture.file.parent, source.root) is not None:
+            return text
+    return name
 
 
 def _add_regions(picture: Picture, regions: Mapping[Any, list[Item]]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from visiongarden.data.dataset import Dataset
-from visiongarden.data.readers.build import images_in, no_split, read_text, row, size_of
+from visiongarden.data.readers.build import images_in, no_split, row, size_of
+from visiongarden.data.readers.delimited import rows_of
 from visiongarden.data.readers.geometry import MAX_NUMBER
 from visiongarden.data.readers.image_search import find_image, image_folders
 from visiongarden.data.readers.other_tools import IMAGE_COLUMNS, OTHER_COLUMNS, UNKNOWN
@@ -87,35 +86,26 @@ def lines_of(file: Place) -> tuple[tuple[str, ...], list[Line]]:
         DataError: The file is not CSV, a name of a column is missing or occurs twice, or a line has
             another number of cells.
     """
-    reader = csv.reader(io.StringIO(read_text(file), newline=""))
     lines: list[Line] = []
     names: tuple[str, ...] = ()
-    try:
-        for cells in reader:
-            cells = [cell.strip() for cell in cells]
-            if not any(cells):
-                continue
-            where = f"{file}:{reader.line_num}"
-            if not names:
-                names = tuple(cells)
-                if not all(names) or len(set(names)) < len(names):
-                    raise DataError(
-                        f"{where}: a column has no name, or a name occurs twice",
-                        rule="one name for each column",
-                        received=", ".join(names)[:200],
-                    )
-                continue
-            if len(cells) != len(names):
+    for number, cells in rows_of(file):
+        where = f"{file}:{number}"
+        if not names:
+            names = tuple(cells)
+            if not all(names) or len(set(names)) < len(names):
                 raise DataError(
-                    f"{where}: the line has {len(cells)} cells",
-                    rule=f"{len(names)}, as the header",
-                    received=",".join(cells)[:80],
+                    f"{where}: a column has no name, or a name occurs twice",
+                    rule="one name for each column",
+                    received=", ".join(names)[:200],
                 )
-            lines.append((where, dict(zip(names, cells, strict=True))))
-    except csv.Error as error:
-        raise DataError(
-            f"{file}:{reader.line_num}: the line is not valid CSV", received=str(error)
-        ) from error
+            continue
+        if len(cells) != len(names):
+            raise DataError(
+                f"{where}: the line has {len(cells)} cells",
+                rule=f"{len(names)}, as the header",
+                received=",".join(cells)[:80],
+            )
+        lines.append((where, dict(zip(names, cells, strict=True))))
     if not names:
         raise DataError(f"{file} is empty", rule="a line with the names of the columns")
     return names, lines

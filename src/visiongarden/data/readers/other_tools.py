@@ -9,6 +9,7 @@ from typing import Any
 
 from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import MAX_TEXT
+from visiongarden.data.readers.delimited import delimiter_of
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place, read_bytes, read_ends
 
@@ -140,8 +141,12 @@ def _xml(text: str, name: str) -> Found:
 
 
 def _csv(text: str, name: str) -> Found:
-    header = [word.strip().strip('"').lower() for word in text.partition("\n")[0].split(",")]
-    rows = [line.split(",") for line in text.splitlines()[1:50] if line.strip()]
+    first, *lines = text.lstrip().splitlines()[:50] or [""]
+    mark = delimiter_of(first)
+    header = [word.strip().strip('"').lower() for word in first.split(mark)]
+    rows = [line.split(mark) for line in lines if line.strip()]
+    if mark != ",":  # decimal commas
+        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
     if {"region_shape_attributes", "region_attributes"} & set(header):
         return "VIA", ""
     if name == "_annotations.csv":

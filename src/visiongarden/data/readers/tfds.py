@@ -127,7 +127,8 @@ class TFDS(Reader):
         classes = [name for name, feature in features.items() if _names(feature) is not None]
         found = objects or masks or classes
         labels = records.one_of(found, self.labels, "the annotation", "labels", where, there)
-        store = self._store(source.root, split, own[split], tuple({image, labels} & {*images}))
+        # Also those that are not read: every record would be decoded with them.
+        store = self._store(source.root, split, own[split], tuple(images))
         if labels in objects:
             return self._with_objects(store, image, labels, features[labels], source)
         if labels in images:

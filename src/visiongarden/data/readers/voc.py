@@ -195,7 +195,10 @@ def _splits(root: Place, annotations: Place) -> dict[str, list[str]]:
     hashed: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for stem in sorted(file.stem for file in annotations.glob("*.xml")):
         hashed[by_hash(stem)].append(stem)
-    return hashed
+    # Few images may all be assigned to one split, which must then be that for training.
+    if not hashed["train"]:
+        return {"train": sorted(hashed["val"] + hashed["test"])}
+    return {name: stems for name, stems in hashed.items() if stems}
 
 
 def _trees(

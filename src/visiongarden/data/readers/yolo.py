@@ -16,7 +16,7 @@ from visiongarden.data.error_list import ErrorList
 from visiongarden.data.readers.build import read_text, row, size_of
 from visiongarden.data.readers.class_lists import in_order, refuse_other_lists
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.data.readers.yolo_files import Pair, pairs_of
+from visiongarden.data.readers.yolo_files import Pair, has_split, pairs_of
 from visiongarden.data.readers.yolo_lines import KptShape, all_boxes, are_rectangles, label_of
 from visiongarden.data.readers.yolo_yaml import Layout, has_yaml, is_described, layout_of
 from visiongarden.data.rows import Lines, Row
@@ -65,8 +65,14 @@ class YOLO(Reader):
         return 0.0 if not is_described(path) else 0.9 if _has_both(path) else 0.5
 
     def splits(self, source: Source) -> tuple[str, ...]:
-        """Return the names of the splits in the YAML file."""
-        return tuple(layout_of(source.root).splits())
+        """Return the names of the splits in the YAML file.
+
+        Roboflow lists a test split whether or not there is one.
+        """
+        layout = layout_of(source.root)
+        names = layout.splits()
+        found = tuple(name for name in names if name != "test" or has_split(layout, name))
+        return found or tuple(names)
 
     def is_divisible(self, source: Source) -> bool:
         """Return True: the YAML file names the folder of the images."""

@@ -11,6 +11,7 @@ from typing import Any
 from visiongarden.data.error_list import ErrorList
 from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import CLASSES, images_in, no_split, read_text, there
+from visiongarden.data.readers.image_search import end_inside
 from visiongarden.data.readers.yolo_yaml import Layout
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
@@ -54,6 +55,11 @@ def _places(layout: Layout, entry: str) -> list[Place]:
     return [there(base, entry), there(layout.root, entry), there(layout.root, inner)]
 
 
+def has_split(layout: Layout, split: str) -> bool:
+    """Return whether a folder or list of a split exists."""
+    return any(_found(_places(layout, entry)) is not None for entry in layout.entries(split))
+
+
 def _found(places: Iterable[Place]) -> Place | None:
     return next((place for place in places if place.is_dir() or _is_list(place)), None)
 
@@ -94,7 +100,8 @@ def _in_list(layout: Layout, file: Place, line: str) -> Place:
     first, *others = [there(file.parent, line), *_places(layout, line)]
     if first.is_file():
         return first
-    return next((place for place in others if place.is_file()), first)
+    there_is = next((place for place in others if place.is_file()), None)
+    return there_is or end_inside(line, [file.parent, layout.root], layout.root) or first
 
 
 def _existing_end(root: Place, entry: str) -> str:
