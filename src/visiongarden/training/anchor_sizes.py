@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -69,15 +69,19 @@ def _check(
         return
     middle, best = np.median(sides, axis=0), overlaps(sides, anchors).max()
     low, high = (_pixels(anchors[i]) for i in _extremes(anchors))
-    fields: Mapping[str, Any] = head.fitting_anchors(sides, levels)
     raise UserError(
         f"no object of the training split matches an anchor of {type(head).__name__}",
         rule=f"some object whose shape has an IoU of at least {least:g} with an anchor, at the "
         f"image size of the model, {size[0]} × {size[1]}",
         received=f"anchors of {low} to {high} pixels; {len(sides)} objects of {_pixels(middle)} "
         f"pixels (median), IoU {best:.2f} at most",
-        fix=" ".join(option(name, value) for name, value in fields.items()),
+        fix=_fix(head, sides, levels),
     )
+
+
+def _fix(head: OfAnchors, sides: np.ndarray, levels: tuple[str, ...]) -> str:
+    """Return the fields of a head with anchors that fit."""
+    return " ".join(map(option, *zip(*head.fitting_anchors(sides, levels).items(), strict=True)))
 
 
 def _sides(row: Any, resize: Resizing, size: ImageSize) -> np.ndarray:
