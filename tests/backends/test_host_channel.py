@@ -6,6 +6,7 @@ import time
 from visiongarden import UserError
 from visiongarden.backends import host_channel
 from visiongarden.backends.host_channel import HostChannel
+from visiongarden.backends.host_watch import HostWatch
 
 
 class Store:
@@ -96,6 +97,59 @@ def test_a_process_that_failed_is_named_with_its_error():
     assert [str(found[rank]).splitlines()[0] for rank in (0, 2)] == [
         "process 1 failed: the disk is full"
     ] * 2
+
+
+def watched(ends, fails=False):
+    """What the watches of three processes report, of which process 1 dies or ends."""
+    store, errors = Store(), [None] * 3
+    channels = [HostChannel(store, rank, 3) for rank in range(3)]
+    silent = threading.Event()
+
+    class Dies(Store):
+        """The store as process 1 sees it, whose signs of life end."""
+
+        def put(self, key, value):
+            if not silent.is_set():
+                store.put(key, value)
+
+        def take(self, key, seconds):
+            return store.take(key, seconds)
+
+    stores = [store, Dies(), store]
+    watches = [
+        HostWatch(
+            stores[rank], channel, 0.5, 0.02, lambda error, r=rank: errors.__setitem__(r, error)
+        )
+        for rank, channel in enumerate(channels)
+    ]
+    for watch in watches:
+        watch.start()
+    time.sleep(0.1)
+    if fails:
+        channels[1].fail("the disk is full")
+    if ends:
+        watches[1].stop()
+    else:
+        silent.set()
+    time.sleep(1.5)
+    for watch in (watches[0], watches[2]):
+        watch.stop()
+    silent.set()
+    watches[1].stop()
+    return [errors[0], errors[2]]
+
+
+def test_a_process_that_dies_within_a_collective_is_named_in_all_others():
+    assert ["process 1 does not answer" in str(error) for error in watched(False)] == [True] * 2
+
+
+def test_a_process_that_ends_by_itself_is_not_missed():
+    assert watched(True) == [None, None]
+
+
+def test_a_process_that_has_failed_is_named_with_its_error():
+    found = [str(error) for error in watched(True, fails=True)]
+    assert found == ["process 1 failed: the disk is full"] * 2
 
 
 def test_processes_that_still_run_are_known():

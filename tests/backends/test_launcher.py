@@ -31,6 +31,13 @@ def tf_config(**changes):
         (MPI, "torch", (1, 2, 1, 2, ("127.0.0.1", 29500))),
         (JAX, "jax", (0, 2, 0, 1, ("host0", 1234))),
         (tf_config(), "tensorflow", (1, 2, 0, 1, None)),
+        (
+            tf_config(
+                cluster={"worker": ["a:1", "b:1", "b:2"]}, task={"type": "worker", "index": 2}
+            ),
+            "tensorflow",
+            (2, 3, 1, 2, None),
+        ),
     ],
 )
 def test_the_place_of_a_process(environment, backend, place):

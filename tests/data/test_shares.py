@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from visiongarden.data import Loader, from_source
+from visiongarden.data.decoded import CACHE_BYTES
 from visiongarden.data.shares import Share
 
 
@@ -31,3 +33,15 @@ def test_an_evaluation_reads_each_image_once_in_whole_batches(count, processes):
         assert share.places(count, batch).tolist() == expected
         seen += expected
     assert sorted(seen) == list(range(count))
+
+
+@pytest.mark.parametrize(("workers", "local_processes", "parts"), [(0, 1, 1), (0, 4, 4), (3, 2, 6)])
+def test_the_memory_for_images_is_divided_among_the_processes_of_a_host(
+    workers, local_processes, parts
+):
+    """Four processes that each keep two gigabytes would use up the memory of the host."""
+    record = {"image": np.zeros((8, 8, 3), np.uint8), "objects": {"bbox": [], "label": []}}
+    data = from_source([record] * 4, ["cat"], 1)
+    loader = Loader(data, (8, 8), 2, workers=workers, local_processes=local_processes)
+    assert loader.samples.max_bytes == CACHE_BYTES // parts
+    assert loader.samples.max_kept == 4

@@ -56,6 +56,16 @@ def test_a_killed_run_is_the_same_run(images):
 
 
 @pytest.mark.slow
+@pytest.mark.backends
+def test_a_killed_run_of_two_devices_is_the_same_run(images):
+    """On PyTorch these are two processes, which end and begin together."""
+    proof = vg.prove_resume(recipe(images), steps=14, kills=2, seed=1, devices=2)
+    assert proof.ok, str(proof)
+    assert proof.steps == 14
+    assert proof.kills
+
+
+@pytest.mark.slow
 def test_a_number_that_a_callback_keeps_to_itself_is_found(images, tmp_path, capsys):
     callback = {"type": "tests.recipes.hidden_state:Drift"}
     save_yaml(tmp_path / "r.yaml", recipe(images).to_dict() | {

@@ -1,8 +1,8 @@
 """Training on several devices is that on one device, and ends in all processes together."""
 
-import functools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +21,7 @@ from visiongarden.backends.engine import Engine
 from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
 from visiongarden.losses import Loss
+from visiongarden.recipes.peers import on_devices
 from visiongarden.scenes import make_scenes
 from visiongarden.training import check_agreement, check_batch_size, fit
 from visiongarden.training.source import EpochBatches
@@ -85,6 +86,70 @@ def test_the_launcher_determines_the_devices(monkeypatch):
     with pytest.raises(UserError, match="torchrun started 2 processes"):  # noqa: SIM117
         with distribution.distributed(2):
             pass
+
+
+class _OtherProcess:
+    """Channel to a second process, which sends one message."""
+
+    def __init__(self, message):
+        self.message = message
+
+    def exchange(self, message, decide):
+        return decide([message, self.message])
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("model of the recipe", {"backbone": {"type": "CSPDarknet", "width": 0.5}}),
+        ("data", {"train": "e3b0", "val": "c442"}),
+        ("keras", "3.14.0"),
+        ("weights", "0" * 64),
+    ],
+)
+def test_hosts_that_differ_are_refused_before_the_first_step(monkeypatch, name, other):
+    """A long value is compared by its checksum, and a path is not compared."""
+    same = {"options": [False, False], "data of the run": {"path": "/a", "images": 9}}
+    own = {
+        "model of the recipe": {"backbone": {"type": "CSPDarknet", "width": 0.25}},
+        "data": {"train": "e3b0", "val": "98fc"},
+        "keras": "3.15.1",
+        "weights": "1" * 64,
+    }
+    engine, sent = Engine(), []
+    engine.processes = 2
+    monkeypatch.setattr(engine_module, "_active", engine)
+    engine.channel = _OtherProcess(b"{}")
+    monkeypatch.setattr(engine.channel, "exchange", lambda message, _: sent.append(message))
+    check_agreement(
+        lambda: same | own | {name: other, "data of the run": {"path": "/b", "images": 9}}
+    )
+    engine.channel = _OtherProcess(sent[0])
+    with pytest.raises(UserError) as error:
+        check_agreement(lambda: same | own)
+    assert error.value.what == f"process 1 differs from process 0 in {name}"
+    check_agreement(lambda: same | own | {name: other})
+
+
+def test_more_devices_than_there_are_are_refused():
+    """On a CPU, the number of devices is fixed once the backend has started."""
+    keras.ops.ones(1)
+    with pytest.raises(UserError, match="devices=4096") as error, on_devices(4096, {}):
+        pass
+    assert error.value.fix
+
+
+def test_tensorflow_trains_without_xla(tmp_path):
+    """Replicas whose steps XLA compiles wait for each other for ever (keras#20763)."""
+    model = classifier()
+    seen = []
+
+    class Note(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append(self.model.jit_compile)
+
+    fit(model, batches(1), tmp_path, settings(epochs=1), callbacks=(Note(),))
+    assert seen == [False]
 
 
 def test_one_process_computes_nothing_to_compare():
@@ -194,6 +259,11 @@ def ports(count):
 
 def processes(given, changes=None):
     """What two processes of the backend print."""
+    return [answer(process) for process in started(given, changes)]
+
+
+def started(given, changes=None):
+    """Two processes of the backend."""
     if BACKEND == "tensorflow":
         workers = [f"127.0.0.1:{port}" for port in ports(2)]
         cluster = {"worker": workers}
@@ -204,13 +274,18 @@ def processes(given, changes=None):
                   "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
         environments = [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(2)]
     each = [given, given | (changes or {})]
-    started = [program(g, e) for g, e in zip(each, environments, strict=True)]
-    return [answer(process) for process in started]
+    return [program(g, e) for g, e in zip(each, environments, strict=True)]
 
 
-@functools.cache
+ALONE = {}
+
+
 def alone(folder, epochs=2):
-    return answer(program({"devices": None, "folder": folder, "training": {"epochs": epochs}}))
+    """What a run of one process prints; it is made once for all tests."""
+    if epochs not in ALONE:
+        given = {"devices": None, "folder": folder, "training": {"epochs": epochs}}
+        ALONE[epochs] = answer(program(given))
+    return ALONE[epochs]
 
 
 def assert_equal_run(found, expected):
@@ -247,6 +322,37 @@ def test_a_run_stops_in_both_processes_and_is_resumed_by_one(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.backends
+def test_a_process_that_is_killed_is_named_and_the_run_is_resumed(tmp_path):
+    """The other process ends, and one process continues from the last checkpoint."""
+    training = TRAINING | {"checkpoint_every": "2 steps"}
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": training}
+    first, second = started(given | {"kill_at": 7})
+    output, errors = first.communicate(timeout=400)
+    second.communicate(timeout=400)
+    assert second.returncode == -signal.SIGKILL
+    assert "process 1 does not answer" in output + errors
+    resumed = answer(program(given | {"resume": True}))
+    assert len(resumed["losses"]) in (14, 16)  # the last checkpoint may be in the writing
+    expected = alone(str(tmp_path / "one"))["losses"][-len(resumed["losses"]) :]
+    assert resumed["losses"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_a_run_of_one_process_continues_in_two_and_ends_in_one(tmp_path):
+    """Progress counts batches of the whole epoch, and the schedule updates."""
+    given = {"devices": None, "folder": str(tmp_path / "run"), "training": TRAINING}
+    losses = answer(program(given | {"stop_at": 4}))["losses"]
+    found = processes(given | {"resume": True, "stop_at": 9})
+    assert found[0]["losses"] == found[1]["losses"]
+    losses += found[0]["losses"]
+    losses += answer(program(given | {"resume": True}))["losses"]
+    assert len(losses) == 20
+    assert_equal_run({"losses": losses}, alone(str(tmp_path / "one")))
+
+
+@pytest.mark.slow
+@pytest.mark.backends
 def test_two_processes_measure_what_one_does(tmp_path):
     """The metrics are equal to the last digit, with a last batch that is not full."""
     make_scenes(tmp_path / "scenes", 15, (32, 32))
@@ -278,6 +384,48 @@ def test_two_devices_of_one_process_train_as_one(tmp_path):
     found = answer(program({"devices": 2, "folder": str(tmp_path / "two"), "training": TRAINING}))
     assert found["apart"] == 0
     assert_equal_run(found, alone(str(tmp_path / "one")))
+
+
+FLOAT64 = {"float64": True, "devices": None, "training": TRAINING}
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_every_engine_is_equal_to_one_process_in_float64(tmp_path):
+    """The losses of 20 steps; an error of the division would show in the first one."""
+    expected = answer(program(FLOAT64 | {"folder": str(tmp_path / "one")}))["losses"]
+    assert len(expected) == 20
+    first, _ = processes(FLOAT64 | {"folder": str(tmp_path / "two")})
+    assert first["losses"] == pytest.approx(expected, rel=0, abs=1e-9)
+    for count in {"torch": [], "tensorflow": [2], "jax": [2, 4]}[BACKEND]:
+        folder = str(tmp_path / f"devices-{count}")
+        found = answer(program(FLOAT64 | {"devices": count, "folder": folder}))
+        assert found["losses"] == pytest.approx(expected, rel=0, abs=1e-9), count
+
+
+ONE_UPDATE = {
+    "devices": None, "normalizes": False, "values": True, "count": 1, "training": {
+        "epochs": 1, "ema_decay": None, "optimizer": {
+            "type": "VectorSGD", "learning_rate": 0.05, "momentum": 0.0, "global_clipnorm": None,
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_an_update_of_several_batches_on_two_devices_is_that_of_one_batch(tmp_path):
+    """The counts of all batches of all devices divide the gradients."""
+    expected = answer(program(ONE_UPDATE | {"folder": str(tmp_path / "one")}))["values"]
+    training = ONE_UPDATE["training"] | {"accumulate_steps": 2}
+    parts = ONE_UPDATE | {"pieces": 2, "training": training}
+    found = [processes(parts | {"folder": str(tmp_path / "processes")})[0]]
+    if BACKEND != "torch":
+        found.append(answer(program(parts | {"folder": str(tmp_path / "two"), "devices": 2})))
+    for each in found:
+        assert len(each["losses"]) == 2
+        for values, wanted in zip(each["values"], expected, strict=True):
+            np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.slow

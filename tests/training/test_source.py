@@ -3,11 +3,14 @@
 import itertools
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from visiongarden.data import from_source
+from visiongarden.data import Loader, from_source
+from visiongarden.data.shares import Share
 from visiongarden.errors import DataError
 from visiongarden.training.source import EpochBatches
+from visiongarden.transforms import HorizontalFlip
 
 
 class Numbers:
@@ -22,6 +25,38 @@ class Numbers:
     def epoch(self, number, epochs):
         places = range(self.second if number == 1 and self.second is not None else self.length)
         return (SimpleNamespace(images=number, targets=place) for place in places)
+
+
+@pytest.mark.parametrize(("step", "rank"), [(0, 0), (3, 0), (3, 1)])
+def test_a_resumed_epoch_reads_no_image_before_its_step(step, rank):
+    """Images are shuffled and mirrored as in the whole epoch; the first ones are not decoded."""
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 8, 8, 3)).astype(np.uint8)
+    read = []
+
+    class Source:
+        def __len__(self):
+            return 16
+
+        def __getitem__(self, index):
+            read.append(index)
+            objects = {"bbox": [[0.2, 0.1, 0.8, 0.5]], "label": [0]}
+            return {"image": pixels[index], "objects": objects}
+
+    def batches(first, share):
+        data = from_source(Source(), ["cat"], 1)
+        loader = Loader(data, (32, 32), 4, [HorizontalFlip()], shuffle=True, drop_remainder=True)
+        return [images for images, _ in EpochBatches(loader, 0, first, 1, share=share)]
+
+    share = Share(rank, 1 + rank)
+    expected, whole = batches(0, share)[step:], batches(0, Share())[step:]
+    for images, alone in zip(expected, whole, strict=True):
+        # The randomness of an image depends on its place in the epoch, not on the process.
+        assert np.array_equal(images, alone[rank :: share.processes])
+    read.clear()
+    found = batches(step, share)
+    assert len(found) == len(expected) == 4 - step
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert len(read) == (4 - step) * 4 // share.processes
 
 
 def test_every_epoch_has_all_batches_and_the_first_begins_at_its_step():

@@ -5,6 +5,9 @@ Arguments: a JSON of `devices` (or null), `folder`, and fields of `Training`. Pr
 
 import hashlib
 import json
+import logging
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from tests.training.tiny import TinyBackbone
 import visiongarden as vg
 from visiongarden.backends.distribution import distributed, reported
 from visiongarden.backends.engine import engine
+from visiongarden.backends.precision import compute_in_float64
+from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.training import Training, fit
@@ -25,13 +30,16 @@ LOSSES = []
 class Note(keras.callbacks.Callback):
     """Keeps the mean of the loss after each step, and compares the replicas."""
 
-    stop_at, seen, apart = None, 0, 0.0
+    stop_at, kill_at, seen, apart = None, None, 0, 0.0
 
     def on_train_batch_end(self, batch, logs=None):
+        assert type(self.model) is vg.Detector  # no wrapper
         self.seen += 1
         LOSSES.append(float(logs["loss"]))
         if self.seen == self.stop_at and engine().rank == engine().processes - 1:
             self.model.stop_training = True
+        if self.seen == self.kill_at and engine().rank == engine().processes - 1:
+            os.kill(os.getpid(), signal.SIGKILL)
         for variable in (*self.model.variables, *self.model.optimizer.variables):
             copies = [np.array(copy, "float64") for copy in copies_of(variable)]
             for other in copies[1:]:
@@ -57,19 +65,35 @@ def batches(count=10, size=32, images=8):
     return found
 
 
-def detector(levels=("p3",), classes=2):
+def pieces(batch, count):
+    """A batch as several smaller ones."""
+    images, targets = batch
+    parts = [np.split(each, count) for each in (images, *targets.values())]
+    return [(x, dict(zip(targets, each, strict=True))) for x, *each in zip(*parts, strict=True)]
+
+
+def detector(levels=("p3",), classes=2, normalizes=True):
+    """A detector; with `normalizes=False`, batch normalization depends on no batch."""
     keras.utils.set_random_seed(0)
-    return vg.Detector(
+    model = vg.Detector(
         backbone=TinyBackbone(),
         decoder=vg.decoders.FPN(channels=8, levels=levels),
         head=vg.heads.AnchorFree(num_classes=classes),
         image_size=32,
     )
+    for layer in with_sublayers(model):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = normalizes
+    return model
 
 
 def digest(model):
     arrays = [keras.ops.convert_to_numpy(weight.value) for weight in model.weights]
     return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def trained(model):
+    return [keras.ops.convert_to_numpy(w.value) for w in model.trainable_weights]
 
 
 def evaluated(given):
@@ -83,18 +107,21 @@ def evaluated(given):
 
 
 def run(given):
+    if given.get("float64"):
+        compute_in_float64()
     if given.get("evaluates"):
         return evaluated(given)
     with distributed(given["devices"]), reported():
         with engine().scope():
-            model = detector()
+            model = detector(normalizes=given.get("normalizes", True))
         note = Note()
-        note.stop_at = given.get("stop_at")
+        note.stop_at, note.kill_at = given.get("stop_at"), given.get("kill_at")
         if given.get("seed") and engine().rank:
             keras.utils.set_random_seed(given["seed"])
             model.set_weights([w + 1 for w in model.get_weights()])
         settings = Training(tensorboard=False, **given["training"])
-        data = batches(images=given.get("images", 8))
+        data = batches(given.get("count", 10), images=given.get("images", 8))
+        data = [part for batch in data for part in pieces(batch, given.get("pieces", 1))]
         history = fit(
             model, data, given["folder"], settings, callbacks=(note,),
             resume=given.get("resume", False),
@@ -103,6 +130,7 @@ def run(given):
             "losses": LOSSES,
             "history": [row["loss"] for row in history],
             "weights": digest(model),
+            "values": [w.tolist() for w in trained(model)] if given.get("values") else None,
             "apart": note.apart,
             "rank": engine().rank,
             "files": sorted(file.name for file in Path(given["folder"]).glob("*")),
@@ -110,6 +138,7 @@ def run(given):
 
 
 if __name__ == "__main__":
+    logging.basicConfig()
     try:
         print("RESULT" + json.dumps(run(json.loads(sys.argv[1]))))
     except UserError as error:

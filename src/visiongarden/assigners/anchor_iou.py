@@ -10,7 +10,7 @@ from pydantic import Field
 
 from visiongarden.assigners.assigner import FAR, Assigner
 from visiongarden.errors import UserError
-from visiongarden.ops import iou, one_hot, rows_of
+from visiongarden.ops import iou, one_hot, rows_of, wide
 from visiongarden.registry import register
 from visiongarden.types import BACKGROUND, Assignment, Candidates, Targets, Tensor
 
@@ -57,10 +57,10 @@ class AnchorIoU(Assigner):
         Raises:
             UserError: the head has no anchors.
         """
-        boxes = ops.convert_to_tensor(targets["boxes"], dtype="float32")
+        boxes = ops.convert_to_tensor(targets["boxes"], dtype=wide())
         levels = _levels(candidates)
         suits = self._suits(boxes, np.concatenate([level.anchors for level in levels]))
-        real = ops.cast(ops.convert_to_tensor(targets["classes"]) >= 0, "float32")
+        real = ops.cast(ops.convert_to_tensor(targets["classes"]) >= 0, wide())
         index, taken, start = [], [], 0
         for level in levels:
             count = len(level.anchors)
@@ -96,7 +96,7 @@ class AnchorIoU(Assigner):
         union = ops.prod(side, axis=-1) + ops.prod(known, axis=-1) - inter
         overlap = inter / ops.maximum(union, 1e-7)
         best = one_hot(ops.argmax(overlap, axis=-1), len(sizes))
-        return ops.maximum(best, ops.cast(overlap >= self.threshold, "float32"))
+        return ops.maximum(best, ops.cast(overlap >= self.threshold, wide()))
 
     def _cells(self, boxes: Tensor, level: _Level) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Return (column, row, 1 if inside the map), each (batch, m), of a center's cells."""
@@ -106,12 +106,12 @@ class AnchorIoU(Assigner):
         steps = [[0, 0], [1, 0], [0, 1]] if self.neighbors else [[0, 0]]
         found = []
         # The nearer neighbor in each direction: on the side of the half that holds the center.
-        side = ops.where(place - ops.cast(own, "float32") < 0.5, -1, 1)
+        side = ops.where(place - ops.cast(own, wide()) < 0.5, -1, 1)
         for step in steps:
             cell = own + ops.cast(side, "int32") * ops.array(step, "int32")
             inside = ops.all((cell >= 0) & (cell <= last), axis=-1)
             cell = ops.clip(cell, 0, last)
-            found.append((cell[..., 0], cell[..., 1], ops.cast(inside, "float32")))
+            found.append((cell[..., 0], cell[..., 1], ops.cast(inside, wide())))
         return found
 
 
@@ -157,9 +157,9 @@ def _one_object_each(predicted: Tensor, boxes: Tensor, index: Tensor, taken: Ten
         return ops.maximum(found, 0.0)
 
     best = ops.reshape(ops.take(highest(rank), place, axis=0), (batch, objects * each))
-    wins = taken * ops.cast(rank >= best, "float32")
+    wins = taken * ops.cast(rank >= best, wide())
     # Of equal overlaps, the first object.
-    order = ops.repeat(ops.arange(objects, 0, -1, dtype="float32"), each)
+    order = ops.repeat(ops.arange(objects, 0, -1, dtype=wide()), each)
     owner = ops.reshape(highest(wins * order), (batch, count))
     found = objects - ops.cast(owner, "int32")
-    return Assignment(ops.where(owner > 0, found, BACKGROUND), ops.cast(owner > 0, "float32"))
+    return Assignment(ops.where(owner > 0, found, BACKGROUND), ops.cast(owner > 0, wide()))

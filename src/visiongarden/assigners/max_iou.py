@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from visiongarden.assigners.assigner import FAR, Assigner
 from visiongarden.errors import ConfigError, UserError
-from visiongarden.ops import pairwise_iou
+from visiongarden.ops import pairwise_iou, wide
 from visiongarden.registry import register
 from visiongarden.types import BACKGROUND, IGNORED, Assignment, Candidates, Targets
 
@@ -66,7 +66,7 @@ class MaxIoU(Assigner):
                 rule="predictions with an anchor each, as those of RetinaNetHead",
                 fix="assigner=TaskAligned()",
             )
-        boxes = ops.cast(targets["boxes"], "float32")
+        boxes = ops.cast(targets["boxes"], wide())
         half = candidates.anchors / 2
         anchors = ops.concatenate([candidates.points - half, candidates.points + half], axis=-1)
         real = ops.expand_dims(ops.convert_to_tensor(targets["classes"]) >= 0, -1)
@@ -79,7 +79,7 @@ class MaxIoU(Assigner):
             chosen = chosen | ops.any((overlap >= best - _TIE) & (best > 0), axis=1)
         index = ops.cast(ops.argmax(overlap, axis=1), "int32")
         other = ops.where(highest < self.negative, BACKGROUND, IGNORED)
-        return Assignment(ops.where(chosen, index, other), ops.cast(chosen, "float32"))
+        return Assignment(ops.where(chosen, index, other), ops.cast(chosen, wide()))
 
     @property
     def min_overlap(self) -> float:

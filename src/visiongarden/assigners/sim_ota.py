@@ -6,7 +6,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from visiongarden.assigners.assigner import Assigner
-from visiongarden.ops import one_hot, pairwise_iou
+from visiongarden.ops import one_hot, pairwise_iou, wide
 from visiongarden.registry import register
 from visiongarden.types import BACKGROUND, Assignment, Candidates, Targets, Tensor
 
@@ -45,7 +45,7 @@ class SimOTA(Assigner):
         Returns:
             The assignment; the weight of a positive is 1.
         """
-        boxes = ops.convert_to_tensor(targets["boxes"], dtype="float32")
+        boxes = ops.convert_to_tensor(targets["boxes"], dtype=wide())
         classes = ops.convert_to_tensor(targets["classes"])
         scores, predicted = (
             ops.stop_gradient(ops.convert_to_tensor(x))
@@ -65,7 +65,7 @@ class SimOTA(Assigner):
         chosen = near & (cost <= limit)
         owner = ops.argmin(ops.where(chosen, cost, 2 * _FAR), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
-        kept = ops.cast(chosen & mine, "float32")
+        kept = ops.cast(chosen & mine, wide())
         weight = ops.stop_gradient(ops.max(kept, axis=1))
         index = ops.where(weight > 0, ops.cast(owner, "int32"), BACKGROUND)
         return Assignment(index, weight)

@@ -6,7 +6,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.assigners.assigner import Assigner
-from visiongarden.ops import one_hot, pairwise_iou, power
+from visiongarden.ops import one_hot, pairwise_iou, power, wide
 from visiongarden.registry import register
 from visiongarden.types import BACKGROUND, Assignment, Candidates, Targets, Tensor
 
@@ -45,7 +45,7 @@ class TaskAligned(Assigner):
         Returns:
             The assignment; the weight of a positive is its normalized alignment, 0 to 1.
         """
-        boxes = ops.convert_to_tensor(targets["boxes"], dtype="float32")
+        boxes = ops.convert_to_tensor(targets["boxes"], dtype=wide())
         classes = ops.convert_to_tensor(targets["classes"])
         scores, predicted = (
             ops.stop_gradient(ops.convert_to_tensor(x))
@@ -66,7 +66,7 @@ class TaskAligned(Assigner):
         chosen = (aligned >= top[..., -1:]) & (aligned > 0)
         owner = ops.argmax(ops.where(chosen, overlap + 1e-6, 0.0), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
-        kept = ops.cast(chosen & mine, "float32")
+        kept = ops.cast(chosen & mine, wide())
         aligned = aligned * kept
         best = ops.max(aligned, axis=-1, keepdims=True)
         best_overlap = ops.max(overlap * kept, axis=-1, keepdims=True)

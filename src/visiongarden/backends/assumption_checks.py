@@ -117,6 +117,20 @@ def autocast() -> bool:
     return (outside, inside, dtype()) == ("float16", "float32", "float32")
 
 
+def float64() -> bool:
+    """Return whether the table decides that results of float64 become float32."""
+    import keras
+    from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
+
+    before = dict(BIT64_TO_BIT32_DTYPE)
+    try:
+        BIT64_TO_BIT32_DTYPE["float64"] = "float64"
+        return keras.backend.result_type("float64", "float32") == "float64"
+    finally:
+        BIT64_TO_BIT32_DTYPE.clear()
+        BIT64_TO_BIT32_DTYPE.update(before)
+
+
 def seeds() -> bool:
     """Return whether the global seed determines the numbers that operations without seed give."""
     import keras

@@ -96,6 +96,13 @@ ASSUMPTIONS = {
         "training at several image sizes in mixed precision raises an error",
         checks.autocast,
     ),
+    "float64": Assumption(
+        "keras",
+        ("keras.src.backend.common.dtypes",),
+        "`BIT64_TO_BIT32_DTYPE` is the table by which results of float64 become float32",
+        "training cannot be compared in float64",
+        checks.float64,
+    ),
     "seeds": Assumption(
         "keras",
         (

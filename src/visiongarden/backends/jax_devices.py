@@ -16,11 +16,13 @@ import keras
 from visiongarden.backends.assumptions import require
 from visiongarden.backends.engine import Engine, too_many
 from visiongarden.backends.host_channel import HostChannel
+from visiongarden.backends.host_watch import HostWatch
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option
 
-_HEARTBEAT = 100
-"""Seconds after which JAX ends the processes of a run, one of which has ended."""
+_HEARTBEAT = 200
+"""Seconds after which JAX ends the processes of a run, one of which has ended; more than those of
+`HostWatch`, which names it."""
 _HOST_DEVICES = "xla_force_host_platform_device_count"
 
 
@@ -41,7 +43,9 @@ class JaxDevices(Engine):
         if launch is not None:
             self.rank, self.processes = launch.rank, launch.processes
             self.local_processes = launch.local_processes
-            self.channel = HostChannel(_Store(), self.rank, self.processes)
+            store = _Store()
+            self.channel = HostChannel(store, self.rank, self.processes)
+            HostWatch(store, self.channel).start()
         names = [f"{each.platform}:{each.id}" for each in devices]
         keras.distribution.set_distribution(
             # Each process reads its own rows; Keras would require a `tf.data.Dataset`.

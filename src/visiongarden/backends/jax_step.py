@@ -21,9 +21,7 @@ from visiongarden.backends.xla import compiled_by_jax
 
 def compiles_steps() -> bool:
     """Return whether training steps are compiled here: on JAX, unless that is switched off."""
-    # Under a distribution Keras compiles the step with the shardings of the state.
-    is_single = keras.backend.backend() == "jax" and keras.distribution.distribution() is None
-    return bool(is_single and is_on("jax_steps"))
+    return bool(keras.backend.backend() == "jax" and is_on("jax_steps"))
 
 
 def prefers_compilation() -> bool:
@@ -48,14 +46,16 @@ class JaxStep:
     """
 
     def __init__(self, step: Callable[..., Any]) -> None:
-        # The old state is donated, as Keras does: the new one takes its memory.
-        self._step: Any = compiled_by_jax(step, donate_argnums=0)
+        self._function = step
+        self._step: Any = None
         self._compiled_shapes: set[Any] = set()
 
     def __call__(self, state: Any, data: Any) -> Any:
         """Run one step and return the logs and the new state."""
         import jax
 
+        if self._step is None:
+            self._step = self._compiled_for(state)
         shapes = tuple((x.shape, x.dtype) for x in jax.tree.leaves(data))
         if shapes not in self._compiled_shapes:
             self._compiled_shapes.add(shapes)
@@ -64,3 +64,14 @@ class JaxStep:
             self._step.lower(state, data).compile()
             give_back()
         return self._step(state, data)
+
+    def _compiled_for(self, state: Any) -> Any:
+        import jax
+
+        shardings: dict[str, Any] = {}
+        if keras.distribution.distribution() is not None:
+            # Weights stay where they are; the compiler could divide the new ones among devices.
+            spread = jax.tree.map(lambda array: array.sharding, state)
+            shardings = {"out_shardings": (None, spread)}
+        # The old state is donated, as Keras does: the new one takes its memory.
+        return compiled_by_jax(self._function, donate_argnums=0, **shardings)

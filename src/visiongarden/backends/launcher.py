@@ -208,7 +208,9 @@ def _tf_config(text: str) -> Launch:
         raise invalid("has no task.index")
     if not 0 <= index < len(workers):
         raise invalid(f"has task.index {index}, but {len(workers)} workers")
-    return Launch(index, len(workers), 0, 1, None, "TF_CONFIG")
+    hosts = [address.rpartition(":")[0] for address in workers]
+    here = [number for number, host in enumerate(hosts) if host == hosts[index]]
+    return Launch(index, len(workers), here.index(index), len(here), None, "TF_CONFIG")
 
 
 def first_host(nodes: str) -> str:

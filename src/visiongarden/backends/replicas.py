@@ -79,7 +79,9 @@ def replicated_step(model: keras.Model) -> Callable[[Any], Any] | None:
     return tensorflow_replicas.replicated_step(model)
 
 
-def summed_gradients(optimizer: keras.optimizers.Optimizer, gradients: list[Any]) -> list[Any]:
+def summed_gradients(
+    optimizer: keras.optimizers.Optimizer, gradients: list[Any], are_added: bool = False
+) -> list[Any]:
     """Return the sums of gradients over the replicas for one of Keras's optimizers.
 
     They are added before the optimizer clips them; Keras's own addition on TensorFlow comes after.
@@ -87,6 +89,7 @@ def summed_gradients(optimizer: keras.optimizers.Optimizer, gradients: list[Any]
     Args:
         optimizer: The optimizer, which does not add them again.
         gradients: The gradients; None where the loss does not depend on the weight.
+        are_added: Whether they are sums over the replicas already.
     """
     if replicas() == 1:
         return gradients
@@ -94,6 +97,8 @@ def summed_gradients(optimizer: keras.optimizers.Optimizer, gradients: list[Any]
         from visiongarden.backends import tensorflow_replicas
 
         tensorflow_replicas.leave_gradients(optimizer)
+    if are_added:
+        return gradients
     rows = [i for i, gradient in enumerate(gradients) if gradient is not None]
     found = list(gradients)
     for i, total in zip(rows, summed([gradients[i] for i in rows]), strict=True):

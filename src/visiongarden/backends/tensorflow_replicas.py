@@ -16,7 +16,7 @@ import keras
 
 from visiongarden.backends.assumptions import require
 from visiongarden.backends.engine import Engine, engine, too_many
-from visiongarden.backends.host_channel import HostChannel
+from visiongarden.backends.host_channel import TIMEOUT, HostChannel
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option
 
@@ -36,6 +36,7 @@ class TensorFlowReplicas(Engine):
         self.name = kind if launch is None else f"{launch.processes} processes, {kind}"
         if launch is not None:
             self.rank, self.processes = launch.rank, launch.processes
+            self.local_processes = launch.local_processes
             self.channel = HostChannel(_Store(), self.rank, self.processes)
 
     def summed(self, tensors: list[Any]) -> list[Any]:
@@ -135,7 +136,9 @@ def of_launcher(launch: Launch) -> Engine:
     """Return the engine of the workers that `TF_CONFIG` lists."""
     import tensorflow as tf
 
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    # Without it a collective waits for ever for a worker that does not answer.
+    timeout = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=timeout)
     return TensorFlowReplicas(strategy, launch)
 
 

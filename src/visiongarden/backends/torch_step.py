@@ -12,11 +12,18 @@ is compiled with `run_eagerly=True`, runs the same code eagerly and is only slow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
+from visiongarden.backends.accumulation import (
+    Part,
+    accumulator_of,
+    log,
+    steps_by_kind,
+    update,
+)
 from visiongarden.backends.captured import Captured
 from visiongarden.backends.distribution import summed
 from visiongarden.backends.replicas import of_all_replicas
@@ -44,12 +51,14 @@ class TorchStep:
 
     def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
-        self._step: Callable[..., Any] = Captured(self._on_replica, self._changed)
-        if trainer.run_eagerly:
-            self._step = self._on_replica
+        self._accumulator = accumulator_of(trainer.optimizer)
+
+        def make() -> Callable[..., Any]:
+            return self._on_replica if eager else Captured(self._on_replica, self._changed)
+
+        eager = trainer.run_eagerly
+        self._step = make() if self._accumulator is None else steps_by_kind(self._accumulator, make)
         self._weights: list[keras.Variable] = []
-        # Keras's own mean of the loss comes first.
-        self._loss = next(metric for metric in trainer.metrics if metric.name == "loss")
 
     def __call__(self, data: Any) -> dict[str, torch.Tensor]:
         """Run one step on (images, targets) and return the means of the metrics so far.
@@ -86,22 +95,19 @@ class TorchStep:
         with torch.enable_grad():
             raw = trainer(trainer.step_inputs(images, targets), training=True)
             total = trainer.compute_loss(images, targets, raw, None, training=True)
-            scaled = trainer.optimizer.scale_loss(total)
+            parts: list[Part] = []
+            if self._accumulator is not None:
+                parts = trainer.parts_of_loss(total)
+            scaled = [trainer.optimizer.scale_loss(each) for each in _totals(parts, total)]
         # `loss.backward()`, as in Keras, would leave the gradients in `.grad` of the parameters;
         # `autograd.grad` returns them, so that they are ordinary values of the captured graph.
-        gradients = torch.autograd.grad(scaled, values, allow_unused=True)
-        trainer.optimizer.apply(
-            [
-                # None: the loss does not depend on this weight.
-                torch.zeros_like(value) if gradient is None else gradient
-                for value, gradient in zip(values, gradients, strict=True)
-            ],
-            self._weights,
-        )
-        # Keras weights each batch by its images, so that the mean is over images.
+        gradients = [_gradients(each, values, each is not scaled[-1]) for each in scaled]
+        if self._accumulator is None:
+            trainer.optimizer.apply(gradients[0], self._weights)
+        else:
+            update(trainer, self._accumulator, parts, gradients)
         (logged,) = summed([total.detach()])
-        self._loss.update_state(logged, sample_weight=images.shape[0])
-        means: dict[str, torch.Tensor] = trainer.compute_metrics(images, targets, raw)
+        means: dict[str, torch.Tensor] = log(trainer, images, targets, raw, logged, images.shape[0])
         return means
 
     def _changed(self) -> list[keras.Variable]:
@@ -110,3 +116,23 @@ class TorchStep:
         trainer = self._trainer
         others = trainer.non_trainable_variables
         return [*self._weights, *others, *trainer.optimizer.variables, *trainer.metrics_variables]
+
+
+def _totals(parts: Sequence[Part], total: torch.Tensor) -> list[torch.Tensor]:
+    """Return what is differentiated: each part of a loss that is accumulated, or the loss."""
+    return [part.total for part in parts] or [total]
+
+
+def _gradients(
+    scaled: torch.Tensor, values: list[torch.Tensor], keeps_graph: bool
+) -> list[torch.Tensor]:
+    """Return the gradient of each value; zeros where the scalar does not depend on it."""
+    import torch
+
+    if not scaled.requires_grad:
+        return [torch.zeros_like(value) for value in values]
+    found = torch.autograd.grad(scaled, values, allow_unused=True, retain_graph=keeps_graph)
+    return [
+        torch.zeros_like(value) if gradient is None else gradient
+        for value, gradient in zip(values, found, strict=True)
+    ]

@@ -34,6 +34,9 @@ def prove_resume(
     reader: Reader = None,
     task: TaskOrNone = None,
     invalid_boxes: InvalidBoxesOrNone = None,
+    devices: Annotated[
+        int | None, typer.Option(min=1, help="Devices of this host that share each batch.")
+    ] = None,
     as_json: AsJson = False,
     imports: Imports = None,
     quiet: Quiet = False,
@@ -57,6 +60,7 @@ def prove_resume(
         reader=reader,
         task=task,
         invalid_boxes=invalid_boxes,
+        devices=devices,
     )
     emit(proof, as_json)
     if not proof.ok:

@@ -90,6 +90,8 @@ class Loader:
             such as `Mosaic`, cannot combine them.
         broken_images: What happens to an image that cannot be decoded: "error" ends the epoch, and
             with "skip" the next image of the dataset takes its place (`BatchInfo.skipped`).
+        local_processes: Number of processes on this host that read the dataset, and share the
+            memory for decoded images.
 
     Raises:
         UserError: `capacity` is smaller than the number of objects that can occur in one image
@@ -123,6 +125,7 @@ class Loader:
         targets: Targets = targets_of,
         needs: Collection[str] | None = None,
         broken_images: Literal["error", "skip"] = "error",
+        local_processes: int = 1,
     ) -> None:
         if not isinstance(image_size, tuple | list) or len(image_size) != 2:
             side = image_size if isinstance(image_size, int) else 320
@@ -159,7 +162,7 @@ class Loader:
             dataset,
             self.sizes[-1],
             kept,
-            workers,
+            max(workers, 1) * local_processes,
             recent,
             broken_images == "skip",
             _left_out(dataset, self.transforms or (), needs),
@@ -201,7 +204,7 @@ class Loader:
         return ((batch.images, batch.targets) for batch in self.epoch(number))
 
     def epoch(
-        self, number: int, epochs: int | None = None, share: Share = WHOLE
+        self, number: int, epochs: int | None = None, share: Share = WHOLE, first: int = 0
     ) -> Iterator[Batch]:
         """Iterate over the batches of one epoch.
 
@@ -210,6 +213,8 @@ class Loader:
             epochs: Number of epochs of the run, which switches off transforms near its end; None
                 if it is not known.
             share: The images that this process reads, of those of several.
+            first: Number of the first batch of this process that is read, from 0; those before it
+                are not decoded.
 
         Raises:
             DataError: An image cannot be decoded.
@@ -217,7 +222,7 @@ class Loader:
         # OpenCV's own thread pool would compete with the reading threads for the same cores.
         cv2.setNumThreads(1)
         return grain_batches(
-            _Epoch(self, number, epochs, share),
+            _Epoch(self, number, epochs, share, first),
             _collated,
             share.size(self.batch_size),
             self.drop_remainder,
@@ -253,11 +258,14 @@ class Loader:
 class _Epoch:
     """Random access to the arrays of one epoch's samples, as a Grain data source."""
 
-    def __init__(self, loader: Loader, number: int, epochs: int | None, share: Share) -> None:
+    def __init__(
+        self, loader: Loader, number: int, epochs: int | None, share: Share, first: int = 0
+    ) -> None:
         self.loader, self.number = loader, number
         self.order = _order(loader, number)
         # Grain's own shards would lose images at the end of the epoch.
-        self.places = share.places(len(self.order), loader.batch_size)
+        places = share.places(len(self.order), loader.batch_size)
+        self.places = places[first * share.size(loader.batch_size) :]
         self.pipeline: Pipeline | None = None
         if loader.transforms is not None:
             self.pipeline = Pipeline(

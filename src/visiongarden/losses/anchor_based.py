@@ -12,7 +12,7 @@ from visiongarden.losses.box_loss import BoxLoss, CIoU
 from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes, one_hot, rows_of
+from visiongarden.ops import AnchorGrid, ciou, flat, offsets_to_boxes, one_hot, rows_of, wide
 from visiongarden.registry import register
 from visiongarden.types import (
     IGNORED,
@@ -48,6 +48,7 @@ class AnchorBasedLoss(DetectionLoss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
+    shared_count: ClassVar[bool] = True
     head_fields: ClassVar[tuple[str, ...]] = (
         *("num_classes", "anchors", "scale_xy", "size_encoding", "assigner"),
     )
@@ -117,7 +118,7 @@ class AnchorBasedLoss(DetectionLoss):
         quality = ops.stop_gradient(ops.clip(ciou(own, wanted), 0, 1)) * taken
         presence = self.objectness_loss(_at(quality, index, grid.count), objectness)
         if found.ignores:
-            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), wide())
         count = ops.sum(taken)
         return {
             "box": Term(self.box_gain * ops.sum(self.box_loss(wanted, own) * taken), count),

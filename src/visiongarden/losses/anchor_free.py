@@ -13,7 +13,7 @@ from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.dfl import distribution_focal
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import cells_of, distances_to_boxes, flat, one_hot, rows_of
+from visiongarden.ops import cells_of, distances_to_boxes, flat, one_hot, rows_of, wide
 from visiongarden.registry import register
 from visiongarden.types import (
     IGNORED,
@@ -50,6 +50,7 @@ class AnchorFreeLoss(DetectionLoss):
 
     terms: ClassVar[tuple[str, ...]] = ("box", "class", "dfl")
     head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "bins", "assigner")
+    shared_count: ClassVar[bool] = True
     box_loss: BoxLoss = CIoU()
     class_loss: ScoreLoss = BinaryCrossentropy()
     box_gain: NonNegativeFloat = 7.5
@@ -96,7 +97,7 @@ class AnchorFreeLoss(DetectionLoss):
         right = one_hot(kinds, head.num_classes) * ops.expand_dims(quality, -1)
         everywhere = self.class_loss.background(logits)
         if found.ignores:
-            counted = ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+            counted = ops.cast(ops.not_equal(found.index, IGNORED), wide())
             everywhere = everywhere * ops.expand_dims(counted, -1)
         excess = self.class_loss.excess(right, rows_of(logits, index))
         columns = class_columns(targets, self.class_weights, head.num_classes)

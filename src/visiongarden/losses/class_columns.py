@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keras import ops
 
 from visiongarden.errors import UserError
+from visiongarden.ops import wide
 from visiongarden.types import Targets, Tensor
 
 KNOWN = "known_classes"
@@ -34,9 +35,9 @@ def class_columns(
                 rule=f"{num_classes}, one for each class",
                 fix=f"class_weights=({', '.join(['1.0'] * min(num_classes, 4))}, …)",
             )
-        found = ops.convert_to_tensor([class_weights], "float32")
+        found = ops.convert_to_tensor([class_weights], wide())
     if KNOWN in targets:
-        known = ops.cast(targets[KNOWN], "float32")
+        known = ops.cast(targets[KNOWN], wide())
         found = known if found is None else found * known
     return found
 

@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeFloat
 from visiongarden.losses.class_columns import class_columns
 from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.loss import Loss
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Term
 
@@ -48,8 +49,8 @@ class ClassificationLoss(Loss):
             context: the head, the image size and the levels.
         """
         (level,) = raw.values()
-        logits = ops.cast(level["classes"], "float32")
-        labels = ops.cast(targets["labels"], "float32")
+        logits = ops.cast(level["classes"], wide())
+        labels = ops.cast(targets["labels"], wide())
         # An unknown class gets no gradient: it has neither a target nor a place in the softmax.
         columns = class_columns({}, self.class_weights, context.head.num_classes)
         entropy = softmax_crossentropy(

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from visiongarden.losses.class_columns import KNOWN
 from visiongarden.losses.loss import Loss
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Term
 
@@ -52,7 +53,7 @@ class CombinedLoss(Loss):
             own = own_targets(targets, name)
             weight = self.weights.get(name, 1.0)
             if not own.keys() - {KNOWN} or not set(loss.targets) <= own.keys():
-                zero = ops.zeros((), "float32")
+                zero = ops.zeros((), wide())
                 found |= {f"{name}/{term}": Term(zero, zero) for term in loss.terms}
                 continue
             terms = loss(cast(Any, raw)[name], own, context.of_head(name))

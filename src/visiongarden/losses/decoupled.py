@@ -12,7 +12,7 @@ from visiongarden.losses.box_loss import BoxLoss, IoU
 from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes, rows_of
+from visiongarden.ops import cells_of, flat, iou, one_hot, points_to_boxes, rows_of, wide
 from visiongarden.registry import register
 from visiongarden.types import IGNORED, Candidates, HeadContext, RawPredictions, Targets, Term
 
@@ -39,6 +39,7 @@ class DecoupledLoss(DetectionLoss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
+    shared_count: ClassVar[bool] = True
     head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "assigner")
     box_loss: BoxLoss = IoU(power=2)
     class_loss: ScoreLoss = BinaryCrossentropy()
@@ -80,7 +81,7 @@ class DecoupledLoss(DetectionLoss):
         entropy = weighted(entropy, columns)
         presence = self.objectness_loss(taken, objectness[..., 0])
         if found.ignores:
-            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+            presence = presence * ops.cast(ops.not_equal(found.index, IGNORED), wide())
         apart = self.box_loss(wanted, predicted)
         count = ops.sum(taken)
         return {

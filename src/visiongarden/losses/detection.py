@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 from keras import ops
 
 from visiongarden.losses.loss import Loss
+from visiongarden.ops import wide
 from visiongarden.types import (
     Assignment,
     Candidates,
@@ -117,6 +118,6 @@ def typed(targets: Targets) -> dict[str, Any]:
     """Return targets with boxes as float32 and classes as int32."""
     return {
         **targets,
-        "boxes": ops.cast(targets["boxes"], "float32"),
+        "boxes": ops.cast(targets["boxes"], wide()),
         "classes": ops.cast(targets["classes"], "int32"),
     }

@@ -20,6 +20,8 @@ class Loss(Concise):
         terms: names of the terms, in the order in which they are shown.
         targets: names of the targets that it needs; others may be there as well.
         head_fields: fields that a head must have for this loss.
+        shared_count: whether all terms have the same count, the same tensor; gradients that are
+            accumulated over batches then take a single sum, and one pass backward, for all terms.
 
     Example:
         >>> @vg.register(package="garden")
@@ -41,6 +43,7 @@ class Loss(Concise):
     terms: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[str, ...]] = ()
     head_fields: ClassVar[tuple[str, ...]] = ()
+    shared_count: ClassVar[bool] = False
 
     def __call__(
         self, raw: RawPredictions, targets: Targets, context: HeadContext

@@ -26,6 +26,7 @@ from visiongarden.ops import (
     region_names,
     rows_of,
     single,
+    wide,
 )
 from visiongarden.registry import register
 from visiongarden.types import (
@@ -150,7 +151,7 @@ class MaskRCNNLoss(Loss):
         keys = ops.top_k(ops.where(index == BACKGROUND, order, -1.0), count)[0]
         last = ops.take_along_axis(keys, ops.maximum(free - 1, 0), axis=-1)
         negative = (index == BACKGROUND) & (order >= last) & (free > 0)
-        return ops.cast(positive, "float32"), ops.cast(negative, "float32")
+        return ops.cast(positive, wide()), ops.cast(negative, wide())
 
     def _of_regions(
         self, raw: RawPredictions, targets: Targets, context: HeadContext, stage: int
@@ -165,7 +166,7 @@ class MaskRCNNLoss(Loss):
         wanted = ops.where(found.positive > 0, own + 1, 0)
         weight = found.valid * self._weights(own, found.positive, head.num_classes)
         if KNOWN in targets:
-            known = ops.expand_dims(ops.cast(targets[KNOWN], "float32"), 1)
+            known = ops.expand_dims(ops.cast(targets[KNOWN], wide()), 1)
             known = ops.concatenate([ops.ones_like(known[..., :1]), known], axis=-1)
             logits = logits + (1 - known) * _UNKNOWN
         entropy = softmax_crossentropy(one_hot(wanted, head.num_classes + 1), logits)

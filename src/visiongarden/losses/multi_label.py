@@ -11,6 +11,7 @@ from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.class_columns import class_columns
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Term
 
@@ -54,12 +55,12 @@ class MultiLabelLoss(Loss):
             UserError: the number of class weights is not that of the classes.
         """
         (level,) = raw.values()
-        logits = ops.cast(level["classes"], "float32")
-        given = ops.cast(targets["labels"], "float32")
+        logits = ops.cast(level["classes"], wide())
+        given = ops.cast(targets["labels"], wide())
         is_known = ops.logical_not(ops.isnan(given))
         # Replaced before any arithmetic: NaN times 0 is NaN, also in a gradient.
         losses = self.class_loss(ops.where(is_known, given, ops.zeros_like(given)), logits)
-        known = ops.cast(is_known, "float32")
+        known = ops.cast(is_known, wide())
         annotated = class_columns(targets, None, context.head.num_classes)
         known = known if annotated is None else known * annotated
         factors = class_columns({}, self.class_weights, context.head.num_classes)

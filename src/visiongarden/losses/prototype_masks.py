@@ -13,7 +13,7 @@ from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.detection import DetectionLoss, typed
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import flat, rows_of, single
+from visiongarden.ops import flat, rows_of, single, wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Tensor, Term
 
@@ -74,7 +74,7 @@ class PrototypeMaskLoss(Loss):
         found = self.detection.assigned(raw, targets, context, context.head.chosen_assigner())
         terms = self.detection.assigned_terms(raw, targets, context, found)
         prototypes = single(raw, "prototypes")
-        masks = ops.cast(targets["masks"], "float32")
+        masks = ops.cast(targets["masks"], wide())
         if tuple(masks.shape[2:]) != tuple(prototypes.shape[1:3]):
             raise UserError(
                 f"the masks of the targets have {_size(masks.shape[2:])} cells",
@@ -83,7 +83,7 @@ class PrototypeMaskLoss(Loss):
             )
         kept = min(self.masks_per_image, found.most)
         weight, index = ops.top_k(found.weight, kept)
-        chosen = ops.cast(weight > 0, "float32")
+        chosen = ops.cast(weight > 0, wide())
         owner = ops.maximum(rows_of(found.index, index), 0)
         coefficients = rows_of(flat(raw, "coefficients"), index)
         logits = ops.einsum("bkp,bhwp->bkhw", coefficients, prototypes)
@@ -107,10 +107,10 @@ def cells_inside(boxes: Tensor, image_size: tuple[int, int], cells: tuple[int, i
 
     def within(axis: int, side: int, count: int) -> Tensor:
         stride = -(-side // count)
-        centers = ops.convert_to_tensor((np.arange(count, dtype=np.float32) + 0.5) * stride)
+        centers = ops.convert_to_tensor((np.arange(count, dtype=wide()) + 0.5) * stride)
         low, high = boxes[..., axis : axis + 1], boxes[..., axis + 2 : axis + 3]
         half = ops.maximum((high - low) / 2, stride / 2)
-        return ops.cast(ops.abs(centers - (low + high) / 2) <= half, "float32")
+        return ops.cast(ops.abs(centers - (low + high) / 2) <= half, wide())
 
     rows = within(1, image_size[0], cells[0])
     columns = within(0, image_size[1], cells[1])

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveFloat
 from visiongarden.errors import UserError
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.smooth_l1_loss import smooth_l1
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Term
 
@@ -57,23 +58,23 @@ class RegressionLoss(Loss):
             UserError: the number of gains is not that of the values.
         """
         (level,) = raw.values()
-        found = ops.cast(level["values"], "float32")
-        given = ops.cast(targets["values"], "float32")
+        found = ops.cast(level["values"], wide())
+        given = ops.cast(targets["values"], wide())
         known = ops.logical_not(ops.isnan(given))
         # Replaced before any arithmetic: NaN times 0 is NaN, also in a gradient.
         true = ops.where(known, given, ops.zeros_like(given))
         means, scales = (
-            ops.convert_to_tensor([values], "float32")
+            ops.convert_to_tensor([values], wide())
             for values in (context.head.means, context.head.scales)
         )
-        weights = ops.cast(known, "float32")
+        weights = ops.cast(known, wide())
         if self.gains is not None:
             if len(self.gains) != len(context.head.means):
                 raise UserError(
                     f"the loss has {len(self.gains)} gains",
                     rule=f"{len(context.head.means)}, one for each value",
                 )
-            weights = weights * ops.convert_to_tensor([self.gains], "float32")
+            weights = weights * ops.convert_to_tensor([self.gains], wide())
         losses = smooth_l1((true - means) / scales, found, self.beta)
-        count = ops.sum(ops.cast(known, "float32"))
+        count = ops.sum(ops.cast(known, wide()))
         return {"value": Term(ops.sum(losses * weights), count)}

@@ -13,7 +13,7 @@ from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.focal_loss import Focal
 from visiongarden.losses.score_loss import ScoreLoss
 from visiongarden.losses.smooth_l1_loss import smooth_l1
-from visiongarden.ops import boxes_to_deltas, deltas_to_boxes, flat, one_hot, rows_of
+from visiongarden.ops import boxes_to_deltas, deltas_to_boxes, flat, one_hot, rows_of, wide
 from visiongarden.registry import register
 from visiongarden.types import (
     IGNORED,
@@ -48,6 +48,7 @@ class RetinaNetLoss(DetectionLoss):
     """
 
     terms: ClassVar[tuple[str, ...]] = ("class", "box")
+    shared_count: ClassVar[bool] = True
     head_fields: ClassVar[tuple[str, ...]] = (
         *("num_classes", "anchor_size", "anchor_scales", "anchor_ratios", "anchor_offset"),
         *("anchor_rounding", "delta_weights", "assigner"),
@@ -87,12 +88,12 @@ class RetinaNetLoss(DetectionLoss):
         owner, positive = ops.maximum(found.index, 0), found.weight
         hot = one_hot(rows_of(classes, owner), head.num_classes) * ops.expand_dims(positive, -1)
         entropy = self.class_loss(hot, logits)
-        counted = ops.cast(ops.not_equal(found.index, IGNORED), "float32")
+        counted = ops.cast(ops.not_equal(found.index, IGNORED), wide())
         entropy = entropy * ops.expand_dims(counted, -1)
         columns = class_columns(targets, self.class_weights, head.num_classes)
         entropy = weighted(entropy, columns)
         apart = self._apart(rows_of(boxes, owner), deltas, decoded, placed)
-        count = ops.sum(ops.cast(found.index >= 0, "float32"))
+        count = ops.sum(ops.cast(found.index >= 0, wide()))
         return {
             "class": Term(self.class_gain * ops.sum(entropy), count),
             "box": Term(self.box_gain * ops.sum(apart * positive), count),

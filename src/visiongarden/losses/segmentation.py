@@ -12,7 +12,7 @@ from visiongarden.losses.crossentropy import softmax_crossentropy
 from visiongarden.losses.hard_examples import hardest
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.region_loss import RegionLoss
-from visiongarden.ops import one_hot
+from visiongarden.ops import one_hot, wide
 from visiongarden.registry import register
 from visiongarden.types import IGNORE, HeadContext, RawPredictions, Targets, Term
 
@@ -63,9 +63,9 @@ class SegmentationLoss(Loss):
         """
         (level,) = raw.values()
         count = context.head.num_classes
-        logits = ops.cast(level["classes"], "float32")
+        logits = ops.cast(level["classes"], wide())
         masks = ops.cast(targets["semantic"], "int32")
-        counted = ops.cast(ops.not_equal(masks, IGNORE), "float32")
+        counted = ops.cast(ops.not_equal(masks, IGNORE), wide())
         classes = ops.where(ops.equal(masks, IGNORE), 0, masks)
         hot = one_hot(classes, count)
         columns = class_columns({}, self.class_weights, count)

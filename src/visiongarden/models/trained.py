@@ -10,6 +10,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from visiongarden.backends.accumulation import (
+    Part,
+    accumulating_step,
+    accumulator_of,
+    steps_by_kind,
+)
 from visiongarden.backends.distribution import replicas, summed
 from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
 from visiongarden.backends.replicas import of_all_replicas, replicated_step
@@ -25,6 +31,7 @@ from visiongarden.models.epoch_dataset import (
     IndexedBatches,
     is_indexed,
 )
+from visiongarden.ops import wide
 from visiongarden.parts.target_inputs import WithTargets, with_targets
 from visiongarden.types import ImageSize, RawPredictions, Tensor, Term
 
@@ -187,7 +194,8 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         for tracker, value in zip(trackers, logged, strict=True):
             tracker.update_state(value)
         # Every replica adds the losses of its weights, which are those of all.
-        others = [ops.cast(each, "float32") / replicas() for each in self.losses]
+        others = [ops.cast(each, wide()) / replicas() for each in self.losses]
+        self._keep("_others", others)
         total: Any = sum([*terms.values(), *others])
         return total
 
@@ -199,11 +207,64 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         On several replicas, each returns its part: the divisors are those of the whole batch.
         """
         found = self._loss_of_run()(y_pred, y, self.context(self._size_of(x)))
+        self._keep("_computed", found)
         if replicas() == 1:
             return quotients(found)
-        counts = [ops.cast(ops.convert_to_tensor(term.count), "float32") for term in found.values()]
+        counts = [ops.cast(ops.convert_to_tensor(term.count), wide()) for term in found.values()]
         pairs = zip(found.items(), summed(map(ops.stop_gradient, counts)), strict=True)
         return quotients({name: Term(term.total, count) for (name, term), count in pairs})
+
+    @property
+    def sums_of_loss(self) -> int:
+        """Number of sums of gradients that accumulate the loss of a run, see `parts_of_loss`."""
+        loss = self._loss_of_run()
+        return (1 if loss.shared_count else len(loss.terms)) + 1
+
+    def parts_of_loss(self, total: Tensor) -> list[Part]:
+        """Return the parts of the loss that `compute_loss` just returned, by their counts.
+
+        Terms with the same count are one part. The last row is that of losses without a count,
+        which are averaged over the batches: those of layers, or the whole loss of a subclass that
+        computes it in another way.
+
+        Args:
+            total: What `compute_loss` returned.
+
+        Raises:
+            UserError: The loss declares `shared_count`, but its terms have several counts.
+        """
+        last, base = self.sums_of_loss - 1, TrainedByHead
+        # Every replica adds the parts without a count, which count once together.
+        one = ops.ones((), wide()) / replicas()
+        own = type(self)
+        if own.compute_loss is not base.compute_loss or own.compute_terms is not base.compute_terms:
+            return [Part(last, total, one)]
+        # Removed, since the tensors of PyTorch hold the graph of the batch.
+        state: Any = vars(self)
+        found: dict[str, Term] = state.pop("_computed")
+        parts: dict[int, Part] = {}
+        for row, term in enumerate(found.values()):
+            before = parts.get(id(term.count))
+            if before is None:
+                count = ops.cast(ops.stop_gradient(ops.convert_to_tensor(term.count)), wide())
+                parts[id(term.count)] = Part(row, term.total, count)
+            else:
+                parts[id(term.count)] = before._replace(total=before.total + term.total)
+        if any(part.row >= last for part in parts.values()):
+            raise UserError(
+                f"the terms of {type(self._loss_of_run()).__name__} have different counts",
+                rule="shared_count = True, for a loss whose terms all have the same count",
+                received=f"{len(parts)} counts",
+                fix="shared_count: ClassVar[bool] = False",
+            )
+        others = state.pop("_others")
+        rest = [Part(last, sum(others), one)] if others else []
+        return [*parts.values(), *rest]
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Keep a part of the loss for `parts_of_loss`."""
+        if accumulator_of(getattr(self, "optimizer", None)) is not None:  # None: not compiled
+            object.__setattr__(self, name, value)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -228,7 +289,10 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
         if not captures_steps() or not self._uses_head_loss():
+            accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
             with of_all_replicas(self):
+                if accumulator is not None:
+                    return accumulating_step(self, accumulator, *args)
                 return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
             object.__setattr__(self, "_torch_step", TorchStep(self))
@@ -263,23 +327,31 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         if self.train_function is not None and not force:
             return self.train_function
         object.__setattr__(self, "_torch_step", None)
+        accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
+        if accumulator is None or captures_steps():
+            self.train_function = self._made_step()
+        else:
+            self.train_function = steps_by_kind(accumulator, self._made_step)
+        return self.train_function
+
+    def _made_step(self) -> Any:
+        """Return a function of a training step."""
         sizes = vars(self).get("_size_variants")
         if sizes is not None and keeps_unknown_sizes():
-            self.train_function = sizes.make_step()
-            return self.train_function
+            return sizes.make_step()
         replicated = replicated_step(self) if self._uses_head_loss() else None
         if replicated is not None:
-            self.train_function = replicated
-            return self.train_function
+            return replicated
         if not self._compiles_jax_step():
-            return super().make_train_function(force)
-        step = JaxStep(self.train_step)
+            super().make_train_function(force=True)
+            return self.train_function
+        # A separate function: JAX would compile an equal one once, though it does something else.
+        step = JaxStep(lambda state, data: self.train_step(state, data))
 
         def next_step(state: Any, batches: Any) -> Any:
             return step(state, next(batches))
 
-        self.train_function = next_step
-        return self.train_function
+        return next_step
 
     def make_test_function(self, force: bool = False) -> Any:
         """Make the function of a step of an evaluation.

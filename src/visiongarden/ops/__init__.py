@@ -30,6 +30,7 @@ from visiongarden.ops.regions import (
     region_names,
 )
 from visiongarden.ops.rows import rows_of
+from visiongarden.ops.wide_dtype import wide
 
 __all__ = [
     "AnchorGrid",
@@ -66,5 +67,6 @@ __all__ = [
     "rows_of",
     "single",
     "siou",
+    "wide",
     "xyxy_to_cxcywh",
 ]

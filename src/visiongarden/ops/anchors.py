@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import ImageSize, map_size, stride_of
 
 
@@ -36,8 +37,8 @@ def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
     for level in sorted(levels, key=stride_of):
         stride = stride_of(level)
         rows, columns = map_size(image_size, stride)
-        y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+        y, x = np.mgrid[0:rows, 0:columns].astype(wide())
         centers.append((np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride)
-        strides.append(np.full(rows * columns, stride, np.float32))
+        strides.append(np.full(rows * columns, stride, wide()))
     counts = tuple(len(part) for part in strides)
     return Cells(np.concatenate(centers), np.concatenate(strides), counts)

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from keras import ops
 
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import ImageSize, RawPredictions, Tensor, map_size, stride_of
 
 MAX_GROWTH = math.log(1000 / 16)
@@ -49,7 +50,7 @@ def flat(raw: RawPredictions, name: str, inner: int = 1) -> Tensor:
     rows = []
     for level in sorted(raw, key=stride_of):
         # Half precision cannot represent all pixel positions above 2048 (float16), 256 (bfloat16).
-        x = ops.cast(raw[level][name], "float32")
+        x = ops.cast(raw[level][name], wide())
         rows.append(ops.reshape(x, (ops.shape(x)[0], -1, *x.shape[len(x.shape) - inner :])))
     return ops.concatenate(rows, axis=1)
 
@@ -67,7 +68,7 @@ def single(raw: RawPredictions, name: str) -> Tensor:
         (1, 2, 2, 4)
     """
     (found,) = (tensors[name] for tensors in raw.values() if name in tensors)
-    return ops.cast(found, "float32")
+    return ops.cast(found, wide())
 
 
 def distances_to_boxes(logits: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
@@ -81,7 +82,7 @@ def distances_to_boxes(logits: Tensor, centers: Tensor, strides: Tensor) -> Tens
         centers: (n, 2) or (batch, n, 2), x and y of the cells' centers in pixels.
         strides: (n,) or (batch, n), pixels.
     """
-    bins = ops.arange(logits.shape[-1], dtype="float32")
+    bins = ops.arange(logits.shape[-1], dtype=wide())
     distances = ops.sum(ops.softmax(logits, axis=-1) * bins, axis=-1)
     distances = distances * ops.expand_dims(ops.convert_to_tensor(strides), -1)
     centers = ops.convert_to_tensor(centers)
@@ -112,7 +113,7 @@ def offsets_to_boxes(
         size_encoding: how an offset scales its anchor.
     """
     cells, strides, anchors = map(ops.convert_to_tensor, (cells, strides, anchors))
-    scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, "float32"), -1)
+    scale = ops.expand_dims(ops.convert_to_tensor(scale_xy, wide()), -1)
     # Symmetric about the middle of the cell: from -(scale - 1) / 2 to 1 + (scale - 1) / 2.
     inside = ops.sigmoid(offsets[..., :2]) * scale - (scale - 1) / 2
     center = (inside + cells) * ops.expand_dims(strides, -1)
@@ -163,14 +164,14 @@ class AnchorGrid:
         for level in sorted(anchors, key=stride_of):
             stride = stride_of(level)
             rows, columns = map_size(image_size, stride)
-            own = np.asarray(anchors[level], np.float32)
-            y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
+            own = np.asarray(anchors[level], wide())
+            y, x = np.mgrid[0:rows, 0:columns].astype(wide())
             count = rows * columns
             cells.append(np.repeat(np.stack([x, y], -1).reshape(-1, 2), len(own), axis=0))
-            strides.append(np.full(count * len(own), stride, np.float32))
+            strides.append(np.full(count * len(own), stride, wide()))
             sizes.append(np.tile(own, (count, 1)))
             scale = scale_xy[level] if isinstance(scale_xy, Mapping) else scale_xy
-            scales.append(np.full(count * len(own), scale, np.float32))
+            scales.append(np.full(count * len(own), scale, wide()))
             self.levels[level] = (rows, columns, len(own), first)
             first += count * len(own)
         self.cells, self.strides = np.concatenate(cells), np.concatenate(strides)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from keras import ops
 
 from visiongarden.ops.decode import MAX_GROWTH
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import Tensor
 
 _MIN_SIDE = 1e-3
@@ -38,7 +39,7 @@ def boxes_to_deltas(
     low, high = boxes[..., :2], boxes[..., 2:]
     moved = ((low + high) / 2 - centers) / sizes
     grown = ops.log(ops.maximum(high - low, _MIN_SIDE) / sizes)
-    return ops.concatenate([moved, grown], axis=-1) * ops.convert_to_tensor(weights, "float32")
+    return ops.concatenate([moved, grown], axis=-1) * ops.convert_to_tensor(weights, wide())
 
 
 def deltas_to_boxes(
@@ -53,7 +54,7 @@ def deltas_to_boxes(
         weights: wx, wy, ww, wh.
     """
     centers, sizes = map(ops.convert_to_tensor, (centers, sizes))
-    deltas = deltas / ops.convert_to_tensor(weights, "float32")
+    deltas = deltas / ops.convert_to_tensor(weights, wide())
     center = deltas[..., :2] * sizes + centers
     half = ops.exp(ops.minimum(deltas[..., 2:], MAX_GROWTH)) * sizes / 2
     return ops.concatenate([center - half, center + half], axis=-1)

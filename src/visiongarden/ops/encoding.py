@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import Tensor
 
 
@@ -22,4 +23,4 @@ def one_hot(classes: Tensor, count: int) -> Tensor:
     """
     columns = ops.arange(count, dtype="int32")
     same = ops.equal(ops.expand_dims(ops.cast(classes, "int32"), -1), columns)
-    return ops.cast(same, "float32")
+    return ops.cast(same, wide())

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from visiongarden.ops.rows import rows_of
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import Tensor
 
 
@@ -83,7 +84,7 @@ def roi_align(
     flat = [
         ops.reshape(x, (batch, h * w, x.shape[-1])) for x, (h, w) in zip(maps, sizes, strict=True)
     ]
-    places = ops.cast(boxes, "float32") / ops.expand_dims(ops.cast(stride, "float32"), -1)
+    places = ops.cast(boxes, wide()) / ops.expand_dims(ops.cast(stride, wide()), -1)
     return _sampled(
         ops.concatenate(flat, axis=1) if len(flat) > 1 else flat[0],
         start,
@@ -108,7 +109,7 @@ def crop_masks(
         output_size: rows and columns of the result.
     """
     count, rows, columns = (int(side) for side in masks.shape[1:])
-    flat = ops.reshape(ops.cast(masks, "float32"), (ops.shape(masks)[0], count * rows * columns, 1))
+    flat = ops.reshape(ops.cast(masks, wide()), (ops.shape(masks)[0], count * rows * columns, 1))
     size = ops.full_like(owner, rows), ops.full_like(owner, columns)
     start = owner * (rows * columns)
     found = _sampled(flat, start, size, boxes / stride, output_size, 2, aligned=True)
@@ -186,11 +187,11 @@ def _axis(
     if not aligned:
         length = ops.maximum(length, 1.0)
     step = ops.expand_dims(length / bins, -1)
-    number = ops.convert_to_tensor(np.arange(bins, dtype=np.float32))
+    number = ops.convert_to_tensor(np.arange(bins, dtype=wide()))
     place = ops.expand_dims(start, -1) + number * step + (sample + 0.5) * step / samples
-    last = ops.expand_dims(ops.cast(cells, "float32") - 1, -1)
+    last = ops.expand_dims(ops.cast(cells, wide()) - 1, -1)
     # Samples up to one cell outside the map have the value at its border; those beyond are 0.
-    inside = ops.cast((place >= -1) & (place <= last + 1), "float32")
+    inside = ops.cast((place >= -1) & (place <= last + 1), wide())
     place = ops.clip(place, 0.0, last)
     first = ops.floor(place)
     second = ops.minimum(first + 1, last)

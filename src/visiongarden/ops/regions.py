@@ -10,6 +10,7 @@ from keras import ops
 from visiongarden.ops.boxes import area, clip
 from visiongarden.ops.deltas import deltas_to_boxes
 from visiongarden.ops.overlap import pairwise_iou
+from visiongarden.ops.wide_dtype import wide
 from visiongarden.types import ImageSize, Tensor
 
 
@@ -81,11 +82,11 @@ def match_regions(
         >>> [keras.ops.convert_to_numpy(x).tolist() for x in (found.positive, found.valid)]
         [[[1.0, 0.0, 0.0]], [[1.0, 1.0, 0.0]]]
     """
-    regions, boxes = ops.convert_to_tensor(regions), ops.cast(boxes, "float32")
+    regions, boxes = ops.convert_to_tensor(regions), ops.cast(boxes, wide())
     real = ops.expand_dims(ops.convert_to_tensor(classes) >= 0, -1)
     overlap = ops.where(real, pairwise_iou(boxes, regions), 0.0)
-    valid = ops.cast(area(regions) > 0, "float32")
-    hit = ops.cast(ops.max(overlap, axis=1) >= min_iou, "float32")
+    valid = ops.cast(area(regions) > 0, wide())
+    hit = ops.cast(ops.max(overlap, axis=1) >= min_iou, wide())
     return MatchedRegions(ops.cast(ops.argmax(overlap, axis=1), "int32"), hit * valid, valid)
 
 
@@ -107,7 +108,7 @@ def refine_regions(
         [0.0, 0.0, 10.0, 8.0]
     """
     center, size = centers_of(regions)
-    moved = deltas_to_boxes(ops.cast(deltas, "float32"), center, size, weights)
+    moved = deltas_to_boxes(ops.cast(deltas, wide()), center, size, weights)
     return clip(moved, image_size)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.distribution import is_first
+
 
 class ProofSteps(keras.callbacks.Callback):
     """Callback that writes the number of each step into a file, and ends the run after the last.
@@ -34,6 +36,8 @@ class ProofSteps(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Report the step, and end the run after the last one."""
         self._done += 1
+        if not is_first():
+            return  # all processes end with the first one
         with Path(self.file).open("a", encoding="utf-8") as stream:
             stream.write(f"{self._done} {time.monotonic()}\n")
         if self._done >= self.steps:

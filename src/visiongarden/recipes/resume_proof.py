@@ -40,6 +40,7 @@ def prove_resume(
     reader: Any = None,
     task: str | None = None,
     invalid_boxes: str | None = None,
+    devices: int | None = None,
 ) -> ResumeProof:
     """Train a recipe twice, once with kills at random moments, and compare the two states.
 
@@ -61,6 +62,8 @@ def prove_resume(
         reader: Reader of the dataset; overrides the recipe.
         task: Name of the task; overrides the recipe.
         invalid_boxes: "error" or "drop"; overrides the recipe.
+        devices: Number of devices of this host that share each batch, as in `train`; on PyTorch all
+            their processes end with the one that is killed.
 
     Returns:
         The compared values, and when the process was killed.
@@ -81,7 +84,7 @@ def prove_resume(
     moments = random.Random(seed)  # noqa: S311  moments, not secrets
     with tempfile.TemporaryDirectory(prefix="prove-resume-") as name:
         folder = Path(name)
-        whole = _Process(recipe, folder / "whole", steps, None)
+        whole = _Process(recipe, folder / "whole", steps, None, devices)
         LOGGER.info(f"the run without a kill: {steps} steps")
         whole.finish()
         done = whole.steps()
@@ -90,7 +93,7 @@ def prove_resume(
         recipe = _with_precision_of(recipe, whole.folder)
         # Twice as many checkpoints as kills: some steps are lost at most kills.
         every = max(done // (2 * kills + 2), 1)
-        killed = _Process(recipe, folder / "killed", steps, every)
+        killed = _Process(recipe, folder / "killed", steps, every, devices)
         made = [
             kill
             for step in _steps_of_kills(moments, done, kills)
@@ -131,7 +134,15 @@ def _steps_of_kills(moments: random.Random, steps: int, kills: int) -> list[int]
 class _Process:
     """A run in separate processes, one after the other."""
 
-    def __init__(self, recipe: Recipe, folder: Path, steps: int, every: int | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        steps: int,
+        every: int | None,
+        devices: int | None,
+    ) -> None:
+        self._devices = [] if devices is None else ["--devices", str(devices)]
         self.folder, self._reports = folder, folder.with_suffix(".steps")
         self._reports.touch()
         self._recipe, self._source = folder.with_suffix(".yaml"), _source(recipe)
@@ -202,7 +213,7 @@ class _Process:
 
     def _start(self) -> subprocess.Popen[bytes]:
         words = [sys.executable, "-m", "visiongarden", "train", str(self._recipe)]
-        words += ["--output", str(self.folder), "--quiet"]
+        words += ["--output", str(self.folder), "--quiet", *self._devices]
         words += [word for name in self._modules for word in ("--import", name)]
         # A run that was killed before its first checkpoint has nothing to resume, and begins again.
         words += ["--resume"] if (self.folder / RECIPE).exists() else []

@@ -313,6 +313,7 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
         drop_remainder=True,
         size_step=recipe.model.largest_stride,
         broken_images=recipe.training.broken_images,
+        local_processes=engine().local_processes,
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from visiongarden.backends.distribution import summed
 from visiongarden.backends.replicas import summed_gradients
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.training.vector_optimizers import VectorOptimizer
 from visiongarden.training.vectors import flat, split
@@ -27,7 +30,13 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
     Args:
         optimizer: Optimizer that updates the weights.
         decay: Maximum decay of the average; None keeps no average beside that of `optimizer`.
+        rows: Number of sums of gradients over several batches, see `collect`; 0: each batch updates
+            the weights.
         name: Name of the optimizer.
+
+    Attributes:
+        is_due: Whether the current step updates the weights; where gradients are accumulated,
+            `UpdateSteps` sets it before each step.
     """
 
     _weights: list[keras.Variable]
@@ -36,10 +45,14 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         self,
         optimizer: keras.optimizers.Optimizer,
         decay: float | None = None,
+        rows: int = 0,
         name: str | None = None,
     ) -> None:
         super().__init__(learning_rate=0.0, name=name or "averaging")
-        self.optimizer, self.decay = optimizer, decay
+        self.optimizer, self.decay, self.rows = optimizer, decay, rows
+        self.is_due = True
+        if rows and isinstance(optimizer, VectorOptimizer):
+            optimizer.adds_replicas = False
         self._factors: Mapping[int, float] = {}
 
     def set_factors(self, factors: Mapping[int, float], late: Iterable[int] = ()) -> None:
@@ -87,9 +100,16 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         super().build(variables)
         # Keras would track the list, and save the weights among the variables of the optimizer.
         object.__setattr__(self, "_weights", list(variables))
+        size = sum(math.prod(variable.shape) for variable in variables)
         if self.decay is not None:
-            size = int(flat([variable.value for variable in variables]).shape[0])
-            self._average = self.add_variable((size,), dtype="float32", name="average")
+            self._average = self.add_variable((size,), dtype=wide(), name="average")
+        # Empty whenever a checkpoint is written, see `UpdateSteps`.
+        self._sums = [
+            self.add_variable((size,), dtype=wide(), name=f"gradients_{row}")
+            for row in range(self.rows)
+        ]
+        if self.rows:
+            self._counts = self.add_variable((self.rows,), dtype=wide(), name="counts")
 
     def apply(
         self,
@@ -104,12 +124,12 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         """
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
-        before = ops.cast(self.iterations, "float32")
+        before = ops.cast(self.iterations, wide())
         slow = [v for v in self._weights if id(v) in self._factors]
         # On PyTorch, `assign` writes into the tensor that `value` returns.
         old = [ops.copy(variable.value) for variable in slow]
         if not isinstance(self.optimizer, VectorOptimizer):  # which adds its vectors
-            grads = summed_gradients(self.optimizer, grads)
+            grads = summed_gradients(self.optimizer, grads, are_added=self.rows > 0)
         self.optimizer.apply(grads, trainable_variables)
         for variable, value in zip(slow, old, strict=True):
             variable.assign(self._shortened(variable, value, variable.value))
@@ -125,7 +145,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         own = super().variables
         state = list(zip(self.variables, optimizer_variables, strict=True))
         with keras.StatelessScope(state_mapping=state):
-            before = ops.cast(self.iterations, "float32")
+            before = ops.cast(self.iterations, wide())
         # Not through `apply`: with float16 the other optimizer branches, in its own stateless way.
         weights, inner = self.optimizer.stateless_apply(
             optimizer_variables[len(own) :], grads, trainable_variables
@@ -138,6 +158,40 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         with keras.StatelessScope(state_mapping=state) as scope:
             self._count(before, weights)
         return weights, [*(scope.get_current_value(each) for each in own), *inner]
+
+    def collect(
+        self, gradients: Mapping[int, Sequence[Tensor | None]], counts: Mapping[int, Tensor]
+    ) -> None:
+        """Add the gradients of a batch to the sums, on each replica those of its images.
+
+        Args:
+            gradients: Gradient of each weight of a part of the loss, by the row of the part; None
+                counts as 0.
+            counts: Count by which the part is divided, by its row.
+        """
+        for row, found in gradients.items():
+            pairs = zip(found, self._weights, strict=True)
+            vector = flat(
+                [ops.zeros(v.shape, wide()) if g is None else ops.cast(g, wide()) for g, v in pairs]
+            )
+            self._sums[row].assign(self._sums[row].value + vector)
+        zero = ops.zeros((), wide())
+        added = [ops.cast(counts.get(row, zero), wide()) for row in range(self.rows)]
+        self._counts.assign(self._counts.value + ops.stack(added))
+        if not self.is_due:  # `apply` counts the batch otherwise
+            super().iterations.assign_add(1)
+
+    def combined(self) -> list[Tensor]:
+        """Return the gradient of each weight, of all batches and replicas, and empty the sums.
+
+        Each part of the loss is divided by its count in all of them, or by 1 if that is smaller.
+        """
+        *sums, counts = summed([*(each.value for each in self._sums), self._counts.value])
+        divisors = ops.maximum(counts, 1.0)
+        total: Any = sum(vector / divisors[row] for row, vector in enumerate(sums))
+        for variable in (*self._sums, self._counts):
+            variable.assign(ops.zeros_like(variable.value))
+        return split(total, self._weights)
 
     def continue_from(self, other: AveragingOptimizer) -> None:
         """Take over the state of an optimizer that trained some of the weights until now.
@@ -169,7 +223,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         if self.decay is not None:
             averages = dict(zip(map(id, other._weights), other.averaged(), strict=True))
             values = [averages.get(id(v), v.value) for v in self._weights]
-            self._average.assign(flat([ops.cast(value, "float32") for value in values]))
+            self._average.assign(flat([ops.cast(value, wide()) for value in values]))
         if isinstance(self.optimizer, VectorOptimizer):
             self.optimizer.start_late()
 
@@ -195,7 +249,7 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         inner = keras.saving.serialize_keras_object(self.optimizer)
-        return {"optimizer": inner, "decay": self.decay, "name": self.name}
+        return {"optimizer": inner, "decay": self.decay, "rows": self.rows, "name": self.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> AveragingOptimizer:
@@ -222,12 +276,12 @@ class AveragingOptimizer(keras.optimizers.Optimizer):
         super().iterations.assign_add(1)
         if self.decay is None:
             return
-        vector, average = flat([ops.cast(w, "float32") for w in weights]), self._average.value
+        vector, average = flat([ops.cast(w, wide()) for w in weights]), self._average.value
         decay = ops.minimum(self.decay, (1.0 + before) / (10.0 + before))
         # The vector starts at 0, not at the weights; the first step replaces it.
         decay = ops.where(before < 1, 0.0, decay)
         moved = vector + decay * (average - vector)
-        updated = ops.cast(self.iterations, "float32") > before
+        updated = ops.cast(self.iterations, wide()) > before
         self._average.assign(
             moved if self._always_updates() else ops.where(updated, moved, average)
         )

@@ -20,7 +20,11 @@ _PEAKS = ("peak", "warmup_target", "initial_learning_rate")
 
 
 def make_optimizer(
-    settings: Training, steps_per_epoch: int, restarted: int = 0, factor: float = 1.0
+    settings: Training,
+    steps_per_epoch: int,
+    restarted: int = 0,
+    factor: float = 1.0,
+    rows: int = 1,
 ) -> AveragingOptimizer:
     """Create the optimizer of a run, with its learning-rate schedule and the moving average.
 
@@ -29,41 +33,51 @@ def make_optimizer(
         steps_per_epoch: Steps of an epoch.
         restarted: Epochs before the one in which the schedule began again.
         factor: Factor of the schedule. A constant learning rate is part of the optimizer's state.
+        rows: Number of sums of gradients, if they are accumulated over batches; see
+            `TrainedByHead.sums_of_loss`.
 
     Raises:
         ConfigError: The class of the optimizer or schedule does not accept its arguments.
     """
     chosen = settings.optimizer
-    if settings.accumulate_steps > 1:
-        chosen = chosen.replace(gradient_accumulation_steps=settings.accumulate_steps)
+    rows = rows if settings.accumulate_steps > 1 else 0
     schedule = schedule_of(settings, steps_per_epoch, restarted, factor)
     if schedule is None:
-        return AveragingOptimizer(chosen.build(), settings.ema_decay)
+        return AveragingOptimizer(chosen.build(), settings.ema_decay, rows)
     # A number at first: Keras calls the schedule that is replaced, which may lack the length.
     optimizer = chosen.replace(learning_rate=1.0).build()
     optimizer.learning_rate = schedule
-    return AveragingOptimizer(optimizer, settings.ema_decay)
+    return AveragingOptimizer(optimizer, settings.ema_decay, rows)
 
 
 def schedule_of(
     settings: Training, steps_per_epoch: int, restarted: int = 0, factor: float = 1.0
 ) -> keras.optimizers.schedules.LearningRateSchedule | None:
-    """Return the learning rate by batch, with the length of the run; None if it is constant.
+    """Return the learning rate by update, with the length of the run; None if it is constant.
 
-    Schedules count updates of the weights. Keras counts batches, of which several make one update
-    where gradients are accumulated.
+    Keras's optimizers count batches, of which several make one update where they accumulate
+    gradients themselves.
     """
     rate = settings.optimizer.arguments.get("learning_rate")
     if not isinstance(rate, Mapping):
         return None
     schedule = KerasSchedule.from_dict(rate).build()
-    batches = settings.batches_per_update
+    batches = settings.optimizer.arguments.get("gradient_accumulation_steps") or 1
+    steps_per_epoch = updates_after(settings, steps_per_epoch)
     updates = steps_per_epoch if batches == 1 else steps_per_epoch / batches
     if isinstance(schedule, OfRun):
         schedule = schedule.for_run(settings.epochs - restarted, updates)
     start = restarted * steps_per_epoch
     changes = (start, batches, factor)
     return schedule if changes == (0, 1, 1.0) else Shifted(schedule, *changes)
+
+
+def updates_after(settings: Training, steps: int) -> int:
+    """Return the number of updates of the weights in some steps from the beginning of an epoch on.
+
+    The last update of an epoch may have fewer batches than the others.
+    """
+    return -(-steps // settings.accumulate_steps)
 
 
 def check_optimizer(settings: Training) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from visiongarden.backends.accumulation import accumulator_of
 from visiongarden.backends.distribution import is_first
 from visiongarden.backends.training_state import sync_state
 from visiongarden.training.callback_states import CallbackStates
@@ -53,6 +54,9 @@ class Checkpointing(keras.callbacks.Callback):
         """
         self.writer.raise_error()
         self._steps += 1
+        accumulator = accumulator_of(self.model.optimizer)
+        if accumulator is not None and not accumulator.is_due:
+            return  # each replica has a part of the gradients so far
         if self.record.is_epoch_complete:
             return  # `on_epoch_end` follows, which saves the state
         # Here, where training ends within an epoch: Keras calls `on_epoch_end` of all callbacks,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from visiongarden.errors import ConfigError, UserError
-from visiongarden.training.building import schedule_of
+from visiongarden.training.building import schedule_of, updates_after
 from visiongarden.training.settings import Training
 from visiongarden.training.state import Progress
 
@@ -88,7 +88,10 @@ def _saved(before: Progress) -> Training | None:
 def _rate(settings: Training, steps_per_epoch: int, restarted: int, batch: int) -> float:
     schedule = schedule_of(settings, steps_per_epoch, restarted)
     if schedule is not None:
-        return float(keras.ops.convert_to_numpy(schedule(batch)))
+        epochs, step = divmod(batch, steps_per_epoch)
+        update = epochs * updates_after(settings, steps_per_epoch)
+        update += step // settings.accumulate_steps
+        return float(keras.ops.convert_to_numpy(schedule(update)))
     rate = settings.optimizer.arguments.get("learning_rate")
     return float(
         settings.optimizer.parameters().defaults["learning_rate"] if rate is None else rate

@@ -63,6 +63,7 @@ from visiongarden.training.together import (
     of_first_process,
     weights_checksum,
 )
+from visiongarden.training.update_steps import UpdateSteps
 from visiongarden.types import ImageSize
 
 
@@ -320,7 +321,9 @@ def _run(
     if record.validate is not None:
         prepare_for_evaluations(callbacks, [f"val_{name}" for name in (*bar.metrics, "loss")])
     shown = [bar] if is_first() else []
-    all_callbacks += [*callbacks, *shown, stop, StopTogether(stop), saving]
+    every = settings.accumulate_steps
+    updates = [UpdateSteps(record, every)] if every > 1 else []
+    all_callbacks += [*callbacks, *shown, stop, StopTogether(stop), *updates, saving]
     restored = restored_epoch(callbacks)
     if restored > progress.epoch:
         LOGGER.info(f"BackupAndRestore continues with epoch {restored + 1}")

@@ -42,6 +42,7 @@ class StopOnSignal(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.received: int | None = None
+        self._is_noted = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopOnSignal:
@@ -65,7 +66,8 @@ class StopOnSignal(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Ask Keras to stop after this step if a signal was received."""
         if self.received is not None:
-            if not self.model.stop_training:
+            if not self.model.stop_training and not self._is_noted:
+                self._is_noted = True
                 # Not in the handler, which may interrupt another line that is being written.
                 name = signal.Signals(self.received).name
                 LOGGER.warning(f"{name}: the run is saved and ends; Ctrl-C ends it immediately")

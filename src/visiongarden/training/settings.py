@@ -67,9 +67,9 @@ class Training(Value):
         layer_decay: Factor of the learning rate from one group of layers to the one before it: the
             head has 1, the decoder `layer_decay`, and the layers of the backbone smaller and
             smaller ones towards the image.
-        accumulate_steps: Number of batches whose gradients are averaged for one update of the
-            weights, for batches that do not fit into memory. Schedules, averages and clipping count
-            updates; each batch is divided by its own counts.
+        accumulate_steps: Number of batches that make one update of the weights, the one of a batch
+            of all their images, for batches that do not fit into memory. Schedules, averages and
+            clipping count updates. The last update of an epoch may have fewer batches.
         batch_norm: On several devices, the images whose statistics normalize a batch: "per_device",
             those of each device, or "synchronized", those of all, as on one device. TensorFlow and
             PyTorch have both, JAX the second only; None: the faster one that there is, per device
@@ -165,12 +165,6 @@ class Training(Value):
                 fix="training.accumulate_steps=1",
             )
         return self
-
-    @property
-    def batches_per_update(self) -> int:
-        """Number of batches that make one update of the weights."""
-        own = self.optimizer.arguments.get("gradient_accumulation_steps")
-        return max(self.accumulate_steps, own or 1)
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:

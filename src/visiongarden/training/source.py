@@ -102,10 +102,13 @@ def _read(
 ) -> Generator[tuple[Any, Any], None, None]:
     steps = len(loader)
     for number in range(epoch, until):
-        batches, first = _shared(loader, number, epochs, share), step if number == epoch else 0
-        count = 0
-        # A resumed epoch reads its first batches again and drops them: `epoch` has no start.
-        for count, batch in enumerate(itertools.islice(batches, steps), start=1):
+        first = step if number == epoch else 0
+        # Images that are skipped are counted in the whole epoch, so that they are read once more.
+        seeks = type(loader).epoch is Loader.epoch and skipped is None
+        count = start = first if seeks else 0
+        batches = _shared(loader, number, epochs, share, start)
+        # A resumed epoch of other loaders reads its first batches again and drops them.
+        for count, batch in enumerate(itertools.islice(batches, steps - start), start=start + 1):
             if skipped is not None:
                 skipped.note(number, batch.info.skipped)
             if count > first:
@@ -121,8 +124,10 @@ def _read(
             )
 
 
-def _shared(loader: Any, number: int, epochs: int, share: Share) -> Iterator[Any]:
-    """Return the batches of an epoch, of each the rows of this process."""
+def _shared(loader: Any, number: int, epochs: int, share: Share, start: int) -> Iterator[Any]:
+    """Return the batches of an epoch from one on, of each the rows of this process."""
+    if start:
+        return Loader.epoch(loader, number, epochs, share, start)
     if share.processes == 1:
         found: Iterator[Any] = loader.epoch(number, epochs)
         return found

@@ -72,7 +72,11 @@ class Stages:
         factors = {id(variable): self._rates.of(variable) for variable in variables}
         with engine().scope():
             optimizer = make_optimizer(
-                self._settings, self._steps, self.restarted, self._rate_factor
+                self._settings,
+                self._steps,
+                self.restarted,
+                self._rate_factor,
+                self.model.sums_of_loss,
             )
             optimizer.set_factors(factors, self._late & factors.keys())
             self.model.compile(optimizer=optimizer, jit_compile=prefers_compilation())

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from visiongarden.backends.distribution import summed
+from visiongarden.ops import wide
 from visiongarden.registry import register
 from visiongarden.training.vectors import flat, split
 from visiongarden.types import Tensor
@@ -64,9 +65,12 @@ class VectorOptimizer(keras.optimizers.Optimizer):
 
     Attributes:
         slots: Number of state vectors as long as the weights.
+        adds_replicas: Whether gradients are added over the devices of a run here; not if they were
+            before.
     """
 
     slots = 1
+    adds_replicas = True
     use_ema: bool
     gradient_accumulation_steps: int | None
     _weights: list[keras.Variable]
@@ -121,7 +125,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         trained from the beginning, and their first updates several times too large.
         """
         if self._start is not None:
-            self._start.assign(ops.cast(self.iterations, "float32"))
+            self._start.assign(ops.cast(self.iterations, wide()))
         averages = zip(self._groups, self._averages, strict=True) if self.use_ema else ()
         for group, average in averages:
             if group.is_late:
@@ -156,7 +160,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         object.__setattr__(self, "_weights", list(variables))
         self._groups = self._grouped(variables)
         self._states, self._averages, self._sums = [], [], []
-        self._start = self.add_variable((), dtype="float32", name="start") if self._late else None
+        self._start = self.add_variable((), dtype=wide(), name="start") if self._late else None
         for number, group in enumerate(self._groups):
             size = sum(math.prod(variables[i].shape) for i in group.rows)
             self._states.append(
@@ -195,7 +199,7 @@ class VectorOptimizer(keras.optimizers.Optimizer):
             self.build(list(trainable_variables))
         variables = self._weights
         gradients = [
-            ops.zeros_like(v) if g is None else ops.cast(g, "float32")
+            ops.zeros_like(v) if g is None else ops.cast(g, wide())
             for g, v in zip(grads, variables, strict=True)
         ]
         if self.loss_scale_factor is not None:
@@ -203,8 +207,8 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         due, vectors = self._accumulated(
             [flat([gradients[i] for i in group.rows]) for group in self._groups]
         )
-        vectors = self._clipped(summed(vectors))
-        rate, step = ops.cast(self.learning_rate, "float32"), ops.cast(self.iterations, "float32")
+        vectors = self._clipped(summed(vectors) if self.adds_replicas else vectors)
+        rate, step = ops.cast(self.learning_rate, wide()), ops.cast(self.iterations, wide())
         for number, (group, gradient) in enumerate(zip(self._groups, vectors, strict=True)):
             members, decay = [variables[i] for i in group.rows], group.decay
             weights = flat([variable.value for variable in members])
@@ -294,13 +298,13 @@ class VectorOptimizer(keras.optimizers.Optimizer):
         """Update the average, and return the weights, or the average where it replaces them."""
         step, every = self.iterations, self.ema_overwrite_frequency
         # The average starts at 0, not at the weights; the first step replaces it.
-        momentum = self.ema_momentum * ops.cast(ops.not_equal(step, 0), "float32")
+        momentum = self.ema_momentum * ops.cast(ops.not_equal(step, 0), wide())
         value = momentum * average.value + (1 - momentum) * weights
         average.assign(value)
         return ops.where(ops.equal((step + 1) % every, 0), value, weights) if every else weights
 
     def _vector(self, size: int, name: str) -> keras.Variable:
-        return self.add_variable((size,), dtype="float32", name=name)
+        return self.add_variable((size,), dtype=wide(), name=name)
 
 
 @register
