@@ -79,9 +79,12 @@ def _in_folders(
 ) -> list[Place]:
     found: list[Place] = []
     for folder in [top / name if name else top for name in inner]:
-        files = [folder / name for name in names_in(folder) if wanted(name)]
-        if is_own is not None and len(files) > _MANY and not any(map(is_own, files[:_TRIED])):
+        names = [name for name in names_in(folder) if wanted(name)]
+        # Before the paths of all files are made, which takes longer than the rest.
+        tried = names[:_TRIED] if is_own is not None and len(names) > _MANY else ()
+        if tried and is_own is not None and not any(is_own(folder / name) for name in tried):
             continue
+        files = [folder / name for name in names]
         found += files if is_own is None else filter(is_own, files)
     return found
 
