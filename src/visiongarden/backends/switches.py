@@ -93,7 +93,8 @@ FAST_PATHS = {
     ),
     "fused_norms": FastPath(
         "batch_norm",
-        "TensorFlow and PyTorch: one pass over a feature map in place of several",
+        "TensorFlow and PyTorch on a CPU: a 1×1 convolution with norm and SiLU, forward and "
+        "backward, ×1.18 and ×3.0 (Speed)",
         "the batch normalization of Keras",
     ),
     "silu_gradient": FastPath(
@@ -121,8 +122,8 @@ FAST_PATHS = {
     ),
     "weightless": FastPath(
         "weightless",
-        "all backends: shapes and parameters without memory for weights, and on JAX without one "
-        "compilation per shape",
+        "all backends: shapes and parameters without memory for weights; TensorFlow: a model of 44 "
+        "million weights in 1.1 s instead of 4.0 (Speed); JAX: not one compilation per shape",
         "models that are built with initial values, also to read their shapes",
         ("keras",),
     ),

@@ -1,9 +1,10 @@
 """Models without values: built for their shapes, or to be filled from a file.
 
 **Why.** Keras initializes every weight when a layer is built; shapes, parameters and MACs need no
-values, and a file overwrites them. **Gain:** no memory for weights, and on JAX not one compilation
-per shape. **Switch:** `weightless`; weights are then initialized first. Off with an untested
-version of Keras.
+values, and a file overwrites them. **Gain:** no memory for weights; TensorFlow: a model of 44
+million weights in 1.1 s of processor time instead of 4.0 (benchmarks/RESULTS.md, Speed); on JAX not
+one compilation per shape. **Switch:** `weightless`; weights are then initialized first. Off with an
+untested version of Keras.
 """
 
 from __future__ import annotations

@@ -28,7 +28,11 @@ def refuse_wrong(head: Head, loss: Any) -> None:
     """
     if {"loss", "runs"} & {*examples_of(type(loss)).get("skip", ())}:
         return
-    found = _of_head(head, loss) if isinstance(loss, Loss) else check_component(loss).failures
+    if isinstance(loss, Loss):
+        found = _of_head(head, loss)
+    else:
+        # An object in Python need not be registered.
+        found = check_component(loss, skip=("registered", "round_trip")).failures
     for finding in found[:1]:
         raise UserError(
             f"the loss {type(loss).__name__} is wrong: {finding.evidence}",
