@@ -102,7 +102,8 @@ FAST_PATHS = {
     ),
     "in_place": FastPath(
         "activations",
-        "PyTorch: the memory and the write of one feature map for each activation in inference",
+        "PyTorch: inference of a 1×1 convolution with norm and SiLU ×1.07 on a CPU, without the "
+        "memory of a second feature map (Speed)",
         "activations that keep their input",
     ),
     "resampling": FastPath(
