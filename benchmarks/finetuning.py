@@ -186,8 +186,9 @@ def contenders(case: Case, options: Any, seed: int, folder: Path) -> dict[str, C
     }
     if case.splits == ("val", "test"):
         return found | {"plain Keras, frozen": lambda: plain_keras(case, options, seed)}
-    source = own_run(case, options, seed, folder)
-    return found | {"own run": run("from_own", source)}
+    return found | {
+        "own run": lambda: run("from_own", own_run(case, options, seed, folder))(),
+    }
 
 
 def main() -> None:
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--size", type=int, help="image size, to try the script")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", help="starts to compare; all by default")
     options = parser.parse_args()
     options.weights = options.weights or packaged_weights()
     case, rows = CASES[options.case], []
@@ -206,6 +208,8 @@ def main() -> None:
     for seed in options.seeds:
         with tempfile.TemporaryDirectory() as folder:
             for name, action in contenders(case, options, seed, Path(folder)).items():
+                if options.only and name not in options.only:
+                    continue
                 start = time.perf_counter()
                 value = action()
                 seconds = time.perf_counter() - start

@@ -206,6 +206,68 @@ def test_pytorch_files_that_are_rejected(tmp_path, capsys, kind):
     assert str(error.value).count("\n") < 5
 
 
+def checkpoint_of(value):
+    return {"fc.weight": torch.full((5, 5), value), "fc.bias": torch.full((5,), value)}
+
+
+NESTED = {
+    "one at the second level": ({"state": {"model": checkpoint_of(1.0)}, "epoch": 3}, None, 1.0),
+    "beside an optimizer": (
+        {
+            "model": checkpoint_of(1.0),
+            "optimizer": {"state": {"moments": {"fc.bias": torch.zeros(5)}}},
+        },
+        None,
+        1.0,
+    ),
+    "an average": ({"model": checkpoint_of(1.0), "ema": checkpoint_of(2.0)}, "ema", 2.0),
+    "an average that is nested": (
+        {"model": checkpoint_of(1.0), "ema": {"module": checkpoint_of(2.0)}},
+        "ema.module",
+        2.0,
+    ),
+    "tensors above others": (
+        checkpoint_of(1.0) | {"extra": {"deeper": {"mean": torch.zeros(3)}}},
+        None,
+        1.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pth.tar", ".ckpt", ".bin", None])
+@pytest.mark.parametrize("kind", NESTED)
+def test_a_state_dict_in_a_checkpoint(tmp_path, kind, suffix):
+    loaded, name, expected = NESTED[kind]
+    source = loaded
+    if suffix is not None:
+        source = tmp_path / f"m{suffix}"
+        torch.save(loaded, source)
+    net = keras_net()
+    before = {weight.path: keras.ops.convert_to_numpy(weight) for weight in net.weights}
+    report = transfer(source, net, state_dict=name, only="fc", min_coverage=0)
+    assert len(report.copied) == 2
+    for weight in net.weights:
+        value = keras.ops.convert_to_numpy(weight)
+        wanted = np.full_like(value, expected) if "fc/" in weight.path else before[weight.path]
+        np.testing.assert_array_equal(value, wanted)
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_the_name_of_a_state_dict_is_checked(tmp_path, as_file):
+    source = NESTED["an average"][0]
+    if as_file:
+        torch.save(source, tmp_path / "m.pth")
+        source = tmp_path / "m.pth"
+    with pytest.raises(UserError, match="several state dicts") as error:
+        transfer(source, keras_net(), only="fc", min_coverage=0)
+    assert error.value.fix == "state_dict='model'"
+    with pytest.raises(UserError, match="no state dict 'ema2'") as error:
+        transfer(source, keras_net(), state_dict="ema2", min_coverage=0)
+    assert error.value.received == "model, ema"
+    with pytest.raises(UserError, match="no state dicts with names"):
+        transfer(keras_net(), keras_net(), state_dict="ema")
+
+
 def plain_pickle(state, path):
     torch.save(state, path, _use_new_zipfile_serialization=False)
     return path

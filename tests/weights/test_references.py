@@ -189,3 +189,70 @@ def test_networks_of_keras(tmp_path, name, backbone, rules, kind):
     expected = keras.ops.convert_to_numpy(network(prepared, training=False))
     assert expected.std() > 0.1
     assert np.abs(logits(model) - expected).max() <= 1e-4 * expected.std()
+
+
+def stored_of_yolox():
+    """Written by `benchmarks/references/yolox_models.py`."""
+    with np.load(FOLDER / "yolox-darknet53.npz") as found:
+        shapes = [tuple(int(side) for side in text.split(",") if side) for text in found["shapes"]]
+        deviation = dict(zip(map(str, found["outputs"]), found["deviation"], strict=True))
+        outputs = {name: (found[name], deviation[name]) for name in deviation}
+        return dict(zip(map(str, found["names"]), shapes, strict=True)), outputs
+
+
+def test_names_of_yolox_darknet53():
+    named, _ = stored_of_yolox()
+    counted = [n for n in named if "running_" not in n and not n.endswith("num_batches_tracked")]
+    parameters = sum(int(np.prod(named[name])) for name in counted)
+    assert parameters == vg.cards.load("yolox-darknet53").params == 63_724_767
+    rules = read_rules("yolox-darknet53")
+    with weightless():
+        model = vg.cards.build("yolox-darknet53")
+    layers = {weight.path.rpartition("/")[0] for weight in model.weights}
+    renamed = {rules.renamed(name).replace(".", "/").rpartition("/")[0] for name in named}
+    assert renamed == layers
+
+
+@pytest.mark.slow
+def test_outputs_of_yolox_darknet53():
+    named, outputs = stored_of_yolox()
+    state = state_of(named)
+    model = vg.cards.build("yolox-darknet53", image_size=SIZE)
+    for exchanged in (False, True):
+        if exchanged:
+            one, two = (f"backbone.backbone.dark3.{i}.layer2.conv.weight" for i in (1, 2))
+            state[one], state[two] = state[two], state[one]
+        report = vg.transfer({"model": state}, model, min_coverage=1.0)
+        assert (report.rules, report.share_of_target) == ("yolox-darknet53", 1)
+        assert model.preprocessing.order == (2, 1, 0)
+        raw = model(images(*SIZE), training=False)
+        levels = model.features(images(*SIZE))["decoder"]
+        found = {f"{level} features": x for level, x in levels.items()}
+        found |= {f"{level} {name}": x for level in raw for name, x in raw[level].items()}
+        assert found.keys() == outputs.keys()
+        differs = [
+            name
+            for name, (expected, deviation) in outputs.items()
+            if np.abs(sample(keras.ops.convert_to_numpy(found[name]), 256) - expected).max()
+            > 1e-4 * deviation
+        ]
+        assert sorted(differs) == (sorted(outputs) if exchanged else [])
+
+
+@pytest.mark.parametrize(
+    ("part", "fields", "message"),
+    [
+        ("decoder", {"pool_sizes": (5, 9, 13)}, "the decoder computes something else"),
+        ("head", {"activation": "silu"}, "the head computes something else"),
+    ],
+)
+def test_fields_of_yolox_darknet53_that_shapes_do_not_show(part, fields, message):
+    named, _ = stored_of_yolox()
+    parts = vg.cards.load("yolox-darknet53").model
+    chosen = {name: vars(parts)[name] for name in ("backbone", "decoder", "head")}
+    chosen[part] = chosen[part].replace(**fields)
+    with weightless():
+        model = vg.Detector(**chosen, image_size=SIZE)
+    state = {name: np.broadcast_to(np.float32(1), shape) for name, shape in named.items()}
+    with pytest.raises(vg.UserError, match=message):
+        vg.transfer(state, model)

@@ -56,6 +56,10 @@ def transfer(
             autocompletion=completion.class_rows,
         ),
     ] = "name",
+    state_dict: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="State dict of a checkpoint with several."),
+    ] = None,
     prove: Annotated[
         Path | None,
         typer.Option(help="Image or folder on which source and model are compared."),
@@ -87,6 +91,7 @@ def transfer(
         min_coverage=min_coverage,
         layout=layout,
         class_rows=class_rows,
+        state_dict=state_dict,
         prove=prove,
         tolerance=tolerance,
     )

@@ -102,6 +102,8 @@ class InitialWeights(Value):
         only: Patterns of the paths to load, such as ["backbone/**"]; `*` matches within one
             segment, `**` one or more segments. None: all.
         class_rows: "name" to match rows of class outputs by class name, or "position".
+        state_dict: Name of the state dict in a checkpoint of PyTorch that contains several, such as
+            "ema".
     """
 
     source: Path
@@ -109,6 +111,7 @@ class InitialWeights(Value):
     min_coverage: Annotated[float, Field(ge=0, le=1)] = 1.0
     only: tuple[str, ...] | None = None
     class_rows: Literal["name", "position"] = "name"
+    state_dict: str | None = None
 
     @field_validator("only", mode="before")
     @classmethod
@@ -145,7 +148,7 @@ class InitialWeights(Value):
         Raises:
             UserError: The source cannot be opened.
         """
-        with spelled(as_override), open_source(self.file) as opened:
+        with spelled(as_override), open_source(self.file, state_dict=self.state_dict) as opened:
             return opened.preprocessing
 
     def load_into(self, model: Joined) -> TransferReport:
@@ -165,6 +168,7 @@ class InitialWeights(Value):
                 min_coverage=self.min_coverage,
                 class_rows=self.class_rows,
                 counted=("backbone",),
+                state_dict=self.state_dict,
             )
 
 

@@ -78,7 +78,7 @@ def match(
         for path, each in found.resolved.pairs.items()
         if path in wanted and path not in skipped
     }
-    _check_head(found.rules, target, pairs)
+    _check_parts(found.rules, target, pairs)
     left = (*found.resolved.left, *(found.resolved.pairs[path].stored for path in skipped))
     fitting = tuple(each for each in pairs.values() if each.fits())
     report = TransferReport(
@@ -119,20 +119,23 @@ def _target(source: Source, target: Any, own: dict[str, Owned], names: dict[str,
     return Target(own, nested, ambiguous, backbone, lambda: keras_graph(target))
 
 
-def _check_head(rules: Rules | None, target: Any, paths: Iterable[str]) -> None:
-    """Raise an error if weights of a head would be copied to one that uses them in another way."""
+def _check_parts(rules: Rules | None, target: Any, paths: Iterable[str]) -> None:
+    """Raise an error if weights would be copied to a part that uses them in another way."""
     if rules is None or not isinstance(target, Joined):
         return
-    head = target.parts.head
-    fields = rules.unsuited_head(head)
-    if fields and any(within(path, ("head",)) for path in paths):
-        raise UserError(
-            f"the head computes something else than that of {rules.source or rules.name}, "
-            "although their weights have the same shapes",
-            rule=", ".join(f"{name}={value!r}" for name, value in fields.items()),
-            received=f"{head}",
-            fix=f"{head.replace(**fields)}; or leave it out: {option('only', 'backbone')}",
-        )
+    decoder, head = target.parts.decoder, target.parts.head
+    for name, part, fields in (
+        ("decoder", decoder, rules.unsuited_decoder(decoder)),
+        ("head", head, rules.unsuited_head(head)),
+    ):
+        if fields and any(within(path, (name,)) for path in paths):
+            raise UserError(
+                f"the {name} computes something else than that of {rules.source or rules.name}, "
+                "although their weights have the same shapes",
+                rule=", ".join(f"{field}={value!r}" for field, value in fields.items()),
+                received=f"{part}",
+                fix=f"{part.replace(**fields)}; or leave it out: {option('only', 'backbone')}",
+            )
 
 
 def _published_classes(rules: Rules | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -16,6 +16,9 @@ from visiongarden.weights.rename import prefix_rule
 
 MAX_AXES = 8
 
+Fields: TypeAlias = dict[str, bool | int | float | str | list[int]]
+"""Fields of a part, with the values that it must have."""
+
 
 class Change(Value):
     """A change of an array's values, in the order of the fields.
@@ -26,6 +29,8 @@ class Change(Value):
         reshape: New shape; -1 stands for one side that follows from the others.
         reverse: Axes whose order is reversed, such as -2 for a kernel (height, width, in, out) that
             was trained on BGR images.
+        input_parts: Order of the equal parts of the input channels (axis -2) of a kernel, where the
+            source concatenates its maps in another order: [1, 0] exchanges two maps.
         scale: Factor.
         add: Summand.
 
@@ -37,6 +42,7 @@ class Change(Value):
     transpose: tuple[int, ...] | None = None
     reshape: tuple[int, ...] | None = None
     reverse: tuple[int, ...] = ()
+    input_parts: tuple[int, ...] | None = None
     scale: Annotated[float, Field(allow_inf_nan=False)] = 1.0
     add: Annotated[float, Field(allow_inf_nan=False)] = 0.0
 
@@ -46,6 +52,11 @@ class Change(Value):
         if axes is not None and sorted(axes) != list(range(len(axes))):
             raise ConfigError(
                 f"transpose is {list(axes)}", rule="each axis once", fix="transpose: [1, 0]"
+            )
+        parts = self.input_parts
+        if parts is not None and sorted(parts) != list(range(len(parts))):
+            raise ConfigError(
+                f"input_parts is {list(parts)}", rule="each part once", fix="input_parts: [1, 0]"
             )
         shape = self.reshape or ()
         if any(side < -1 for side in shape) or shape.count(-1) > 1 or len(shape) > MAX_AXES:
@@ -68,6 +79,9 @@ class Change(Value):
             if not -array.ndim <= axis < array.ndim:
                 raise ValueError(f"there is no axis {axis}")
             array = np.flip(array, axis)
+        if self.input_parts is not None:
+            pieces = np.split(array, len(self.input_parts), axis=-2)  # raises where not divisible
+            array = np.concatenate([pieces[part] for part in self.input_parts], axis=-2)
         if self.scale != 1:
             array = array * np.asarray(self.scale, array.dtype)
         return array + np.asarray(self.add, array.dtype) if self.add else array
@@ -96,6 +110,8 @@ class Rules(Value):
         backbone: Class of the backbone that the rules are for, such as "ResNet"; "" for any.
         fields: Fields that this backbone must have, such as `{"asymmetric": True}`, where the
             shapes of the weights do not show them.
+        decoder: Class of the decoder that the rules are for; "" if they are for none in particular.
+        decoder_fields: Fields that this decoder must have to receive its weights.
         head: Class of the head that the rules are for; "" if they are for no head in particular.
         head_fields: Fields that this head must have to receive its weights, such as
             `{"anchor_offset": 0.0}`.
@@ -120,9 +136,11 @@ class Rules(Value):
     epsilon: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
     preprocessing: Preprocessing | None = None
     backbone: str = ""
-    fields: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    fields: Fields = Field(default_factory=dict)
+    decoder: str = ""
+    decoder_fields: Fields = Field(default_factory=dict)
     head: str = ""
-    head_fields: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    head_fields: Fields = Field(default_factory=dict)
     classes: str = ""
 
     @model_validator(mode="after")
@@ -149,6 +167,10 @@ class Rules(Value):
     def unsuited(self, backbone: Any) -> dict[str, Any]:
         """Return the fields, with the values they must have, in which a backbone differs."""
         return _differing(backbone, self.backbone, self.fields)
+
+    def unsuited_decoder(self, decoder: Any) -> dict[str, Any]:
+        """Return the fields, with the values they must have, in which a decoder differs."""
+        return _differing(decoder, self.decoder, self.decoder_fields)
 
     def unsuited_head(self, head: Any) -> dict[str, Any]:
         """Return the fields, with the values they must have, in which a head differs."""

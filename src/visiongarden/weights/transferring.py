@@ -34,6 +34,7 @@ def transfer(
     min_coverage: float = 0.9,
     layout: str = "auto",
     class_rows: str = "name",
+    state_dict: str | None = None,
     prove: Any = None,
     tolerance: float = 1e-4,
 ) -> TransferReport:
@@ -57,8 +58,8 @@ def transfer(
     contains a note.
 
     Args:
-        source: A `.keras`, `.weights.h5`, `.safetensors`, `.npz`, `.onnx`, `.pt` or `.pth` file, a
-            model, layer or PyTorch module, or a mapping from names to arrays. No code in a file is
+        source: A `.keras`, `.weights.h5`, `.safetensors`, `.npz`, `.onnx` or PyTorch file, a model,
+            layer or PyTorch module, or a mapping from names to arrays. No code in a file is
             executed, and the classes of the source's layers are not needed.
         model: A built model or layer, or the path of a model file, which `output` then receives.
         output: Path of the model file (.keras) to write. None writes no file.
@@ -77,6 +78,8 @@ def transfer(
             name.
         class_rows: "name" to match rows of class outputs by class name, or "position" to copy row i
             to row i whatever the class names are.
+        state_dict: Name of the state dict in a checkpoint of PyTorch that contains several, such as
+            "ema" or "state.model".
         prove: Images on which source and target are run after the transfer: a file, a folder, or
             images as in `predict`, of which the first 64 are used. Each level of backbone and
             decoder and each raw output is compared with the value of the source that is nearest to
@@ -116,8 +119,9 @@ def transfer(
     output = None if output is None else _model_path(output)
     target = _opened(model, output)
     copy = partial(
-        copy_weights, source, target, rename, only, min_coverage, layout, class_rows, rules=rules
-    )
+        copy_weights, source, target, rename, only, min_coverage, layout, class_rows,
+        rules=rules, state_dict=state_dict,
+    )  # fmt: skip
     report = copy() if prove is None else copy_and_prove(copy, source, target, prove, tolerance)
     if output is not None:
         target.save(output)
@@ -134,6 +138,7 @@ def copy_weights(
     class_rows: str = "name",
     counted: tuple[str, ...] = BODY,
     rules: RulesArgument = "auto",
+    state_dict: str | None = None,
 ) -> TransferReport:
     """Copy weights into a built model as `transfer` does.
 
@@ -147,11 +152,12 @@ def copy_weights(
         class_rows: As in `transfer`.
         counted: Parts whose parameters must be copied, for a target that is made of parts.
         rules: As in `transfer`.
+        state_dict: As in `transfer`.
 
     Raises:
         UserError: As in `transfer`; the target is unchanged then.
     """
-    with open_source(source, layout) as opened:
+    with open_source(source, layout, state_dict) as opened:
         matched = match(opened, target, rename, class_rows, only, rules)
         _check_coverage(matched, min_coverage, counted)
         published = None if matched.rules is None else matched.rules.preprocessing

@@ -18,6 +18,7 @@ from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
 from visiongarden.weights.sources.npz_file import open_npz
 from visiongarden.weights.sources.onnx_file import open_onnx
 from visiongarden.weights.sources.safetensors_file import open_safetensors
+from visiongarden.weights.sources.state_dicts import state_dict_in
 from visiongarden.weights.sources.stored import Source, from_array, from_variable, is_module
 from visiongarden.weights.sources.torch_file import open_torch
 from visiongarden.weights.torch_names import IGNORED, looks_like_torch
@@ -28,6 +29,9 @@ _READERS = {
     ".safetensors": open_safetensors,
     ".pt": open_torch,
     ".pth": open_torch,
+    ".tar": open_torch,  # model_best.pth.tar
+    ".ckpt": open_torch,
+    ".bin": open_torch,
     ".onnx": open_onnx,
     ".npz": open_npz,
 }
@@ -35,13 +39,16 @@ LAYOUTS = ("auto", "keras", "torch")
 
 
 @contextmanager
-def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
+def open_source(
+    source: Any, layout: str = "auto", state_dict: str | None = None
+) -> Iterator[Source]:
     """Open a source of weights without reading the arrays.
 
     Args:
         source: A path, a model or layer, a module of PyTorch, or a mapping from names to arrays.
         layout: Naming and axis order of the arrays, "keras" or "torch"; "auto" decides by each
             name.
+        state_dict: Name of the state dict in a checkpoint of PyTorch that contains several.
 
     Yields:
         The source, whose arrays can be read until the context ends.
@@ -60,13 +67,20 @@ def open_source(source: Any, layout: str = "auto") -> Iterator[Source]:
                 rule="layout keras or auto",
                 fix=option("layout", "auto"),
             )
+        if reader is open_torch:
+            with open_torch(path, layout, state_dict) as opened:
+                yield opened
+            return
+        _check_named(state_dict, str(path))
         with reader(path, layout) as opened:
             yield opened
     elif is_module(source) and not isinstance(source, keras.Layer):
+        _check_named(state_dict, type(source).__name__)
         yield replace(_from_mapping(source.state_dict(), "torch"), label=type(source).__name__)
     elif isinstance(source, Mapping):
-        yield _from_mapping(source, layout)
+        yield _from_mapping(_arrays_in(source, state_dict), layout)
     elif isinstance(source, keras.Layer):
+        _check_named(state_dict, type(source).__name__)
         weights = (from_variable(name, w) for name, w in named_weights(source).items())
         yield Source(
             f"{type(source).__name__} {source.name}",
@@ -101,6 +115,23 @@ class _Shaped(Protocol):
 
     @property
     def shape(self) -> Any: ...
+
+
+def _check_named(state_dict: str | None, label: str) -> None:
+    if state_dict is not None:
+        raise UserError(
+            f"{label} contains no state dicts with names",
+            rule="a checkpoint of PyTorch that contains several state dicts",
+            received=option("state_dict", state_dict),
+            fix="leave out state_dict",
+        )
+
+
+def _arrays_in(source: Mapping[str, Any], state_dict: str | None) -> Mapping[str, Any]:
+    """Return a mapping to arrays, or the one within a checkpoint that PyTorch loaded."""
+    if state_dict is None and not any(isinstance(value, Mapping) for value in source.values()):
+        return source
+    return state_dict_in(source, lambda value: isinstance(value, _Shaped), "mapping", state_dict)
 
 
 def _from_mapping(arrays: Mapping[str, Any], layout: str) -> Source:

@@ -18,6 +18,7 @@ import numpy as np
 
 from visiongarden.errors import UserError
 from visiongarden.weights.sources.bytes import Span, Window, check_spans, dtype_of, mapped, span_of
+from visiongarden.weights.sources.state_dicts import state_dict_in
 from visiongarden.weights.sources.stored import Source, Stored
 from visiongarden.weights.sources.torch_pickle import (
     CodeError,
@@ -38,17 +39,18 @@ Places = Mapping[str, tuple[int, int]]
 
 
 @contextmanager
-def open_torch(path: Path, layout: str) -> Iterator[Source]:
-    """Open a state dict, or a checkpoint that contains exactly one.
+def open_torch(path: Path, layout: str, state_dict: str | None = None) -> Iterator[Source]:
+    """Open a state dict, or a checkpoint that contains one or several.
 
     Args:
         path: Path of the file.
         layout: "keras" if the arrays have Keras's names and axis order; otherwise PyTorch's are
             assumed.
+        state_dict: Name of the state dict; None if there is only one.
 
     Raises:
         UserError: If the file is not a complete PyTorch file, contains pickled code, or contains no
-            or several state dicts.
+            state dict, or several of which none is named.
     """
     data = mapped(path)
     spans: list[Span] = []
@@ -57,7 +59,7 @@ def open_torch(path: Path, layout: str) -> Iterator[Source]:
     else:
         loaded, places = _plain(path, data)
     found, ignored = [], []
-    for name, tensor in _state_dict(path, loaded).items():
+    for name, tensor in state_dict_in(loaded, _is_tensor, str(path), state_dict).items():
         if name.rsplit(".", 1)[-1] in IGNORED:
             ignored.append(name)
         else:
@@ -172,31 +174,6 @@ def _big_endian(path: Path) -> UserError:
         rule=f"{_LITTLE}-endian numbers",
         fix="save the weights as .safetensors there",
     )
-
-
-def _state_dict(path: Path, loaded: Any) -> dict[str, Any]:
-    inside = dict(loaded) if isinstance(loaded, Mapping) else {}
-    holders = {str(key): _tensors(value) for key, value in inside.items() if _tensors(value)}
-    # A single dict of tensors is the state dict, even if there are tensors beside it: training
-    # scripts store values such as the best accuracy or the step as tensors.
-    if len(holders) == 1:
-        return next(iter(holders.values()))
-    if not holders and _tensors(loaded):
-        return _tensors(loaded)
-    raise UserError(
-        f"{path} contains " + ("several state dicts" if holders else "no state dict"),
-        rule="a dict from names to tensors, or a dict that contains one such dict",
-        received=", ".join(holders or map(str, list(inside)[:5])) or type(loaded).__name__,
-        fix=f'transfer(torch.load("{path}", weights_only=True)["{next(iter(holders))}"], model)'
-        if holders
-        else "torch.save(model.state_dict(), path)",
-    )
-
-
-def _tensors(value: Any) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {k: v for k, v in value.items() if isinstance(k, str) and _is_tensor(v)}
 
 
 def _is_tensor(value: Any) -> bool:
