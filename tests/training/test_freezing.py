@@ -10,7 +10,7 @@ import pytest
 from tests.training.tiny import batches, classifier, settings, values
 
 import visiongarden as vg
-from visiongarden.errors import ConfigError
+from visiongarden.errors import ConfigError, UserError
 from visiongarden.training import Training, fit
 from visiongarden.training.rates import rates_of
 
@@ -118,6 +118,25 @@ def test_a_run_that_unfreezes_is_resumed_exactly(tmp_path, optimizer, stop_at):
         assert one.files == two.files
         for name in set(one.files) - {"header"}:
             np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_a_frozen_run_that_has_ended_is_extended_and_unfrozen(tmp_path):
+    """It equals the run of this length that was to be unfrozen from the beginning."""
+    fields = {"freeze": BACKBONE, "optimizer": NATIVE}
+    data = batches(2)
+    whole = classifier()
+    fit(whole, data, tmp_path / "whole", settings(**fields, epochs=3, unfreeze_at_epoch=3))
+    fit(classifier(), data, tmp_path / "parts", settings(**fields, epochs=2))
+    early = settings(**fields, epochs=3, unfreeze_at_epoch=2)
+    with pytest.raises(UserError, match="unfreeze_at_epoch is 2, but epoch 2 has begun") as error:
+        fit(classifier(), data, tmp_path / "parts", early, resume=True)
+    assert error.value.fix == "training.unfreeze_at_epoch=3"
+    resumed, options = classifier(), settings(**fields, epochs=3, unfreeze_at_epoch=3)
+    fit(resumed, data, tmp_path / "parts", options, resume=True)
+    for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    with pytest.raises(UserError, match="are trained already"):
+        fit(classifier(), data, tmp_path / "parts", settings(**fields, epochs=4), resume=True)
 
 
 def first_updates(tmp_path, optimizer, **changes):
@@ -228,6 +247,11 @@ def test_the_table_lists_each_trained_weight_once(tmp_path, caplog):
             {"learning_rate_factors": {"backbone/*/conv": 1, "backbone/stem": 0.1}},
             None,
             "match the same weights",
+        ),
+        (
+            {"freeze": BACKBONE, "learning_rate_factors": {"backbone/stem": 0.1, "head": 2}},
+            None,
+            "the factor of 'backbone/stem' has no effect",
         ),
     ],
 )

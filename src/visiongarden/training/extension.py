@@ -44,6 +44,37 @@ def check_epochs(progress: Progress, settings: Training) -> None:
         )
 
 
+def check_unfreezing(before: Progress | None, settings: Training) -> None:
+    """Check that a resumed run unfreezes layers in an epoch that is still to come.
+
+    Args:
+        before: Progress of the run that is resumed, if any.
+        settings: Settings of the run as it continues.
+
+    Raises:
+        UserError: The epoch was changed, and has begun or the layers are trained already.
+    """
+    old = None if before is None else _saved(before)
+    epoch = settings.unfreeze_at_epoch
+    if before is None or old is None or epoch == old.unfreeze_at_epoch:
+        return
+    if before.unfrozen:
+        raise UserError(
+            "unfreeze_at_epoch changed, but the layers that were frozen are trained already",
+            rule="the epoch of the run so far",
+            received=f"unfreeze_at_epoch={epoch}",
+            fix=f"training.unfreeze_at_epoch={old.unfreeze_at_epoch}",
+        )
+    begun = before.epoch + (before.step > 0)
+    if epoch is not None and epoch <= begun:
+        raise UserError(
+            f"unfreeze_at_epoch is {epoch}, but epoch {begun} has begun",
+            rule="an epoch that is still to come",
+            received=f"unfreeze_at_epoch={epoch}",
+            fix=f"training.unfreeze_at_epoch={begun + 1}",
+        )
+
+
 def describe_join(
     before: Progress, settings: Training, steps_per_epoch: int, restarted: int
 ) -> str | None:

@@ -42,7 +42,7 @@ from visiongarden.training.checkpoint_writer import CheckpointWriter
 from visiongarden.training.checkpointing import Checkpointing
 from visiongarden.training.checkpoints import newest_checkpoint
 from visiongarden.training.devices import check_devices, describe_devices
-from visiongarden.training.extension import check_epochs, describe_join
+from visiongarden.training.extension import check_epochs, check_unfreezing, describe_join
 from visiongarden.training.failures import explained
 from visiongarden.training.interrupt import StopOnSignal
 from visiongarden.training.limits import Limits
@@ -165,6 +165,7 @@ def fit(
     if checkpoint is not None:
         with of_first_process(folder, (checkpoint,)) as files:
             before = saved_progress(files / checkpoint)
+        check_unfreezing(before, settings)
     # Without the dataset of the loader, resuming compares no data.
     if data is None and isinstance(train, _OfDataset):
         data = fingerprint({"train": train.dataset})

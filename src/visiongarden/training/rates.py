@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,31 @@ def rates_of(
     _check_nested(found)
     by_size = sorted(found, key=lambda pattern: -len(found[pattern]))
     return Rates({path: factors[pattern] for pattern in by_size for path in found[pattern]})
+
+
+def check_trained(
+    model: Joined, factors: Mapping[str, float], frozen: Collection[str], fix: str
+) -> None:
+    """Check that each factor of the learning rate is that of a weight that is trained.
+
+    Args:
+        model: The model.
+        factors: Factor by pattern of paths.
+        frozen: Paths of the weights that are never trained.
+        fix: What to change.
+
+    Raises:
+        ConfigError: A pattern matches frozen weights only.
+    """
+    paths = list(named_weights(model))
+    for pattern, factor in factors.items():
+        if matching(paths, pattern, FIELD) <= set(frozen):
+            raise ConfigError(
+                f"{FIELD}: the factor of {pattern!r} has no effect, because its layers are frozen",
+                rule="a factor of layers that are trained",
+                received=f"{pattern}: {factor:g}",
+                fix=fix,
+            )
 
 
 def _check_nested(found: Mapping[str, frozenset[str]]) -> None:

@@ -16,7 +16,7 @@ from visiongarden.training.averaging import AveragingOptimizer
 from visiongarden.training.building import make_optimizer, schedule_of
 from visiongarden.training.extension import restarted_at
 from visiongarden.training.freezing import Freezing
-from visiongarden.training.rates import rates_of
+from visiongarden.training.rates import Rates, check_trained, rates_of
 from visiongarden.training.running import variants_of
 from visiongarden.training.settings import Training
 from visiongarden.training.state import Progress
@@ -54,9 +54,9 @@ class Stages:
     ) -> None:
         self.model, self._steps, self._settings = model, steps, settings
         self._rate_factor = rate_factor
-        self._rates = rates_of(model, settings.learning_rate_factors, settings.layer_decay)
         self.restarted = restarted_at(before, settings)
         self.freezing = Freezing(model, settings.freeze, loaded)
+        self._rates = _rates(model, settings, self.freezing.paths)
         self._late: frozenset[int] = frozenset()
         if before is None or not before.unfrozen:
             self.freezing.freeze(model)
@@ -165,8 +165,16 @@ def check_layers(model: Joined, settings: Training, loaded: Collection[str] | No
         ConfigError: A pattern matches nothing or only a part of a layer, a frozen layer holds no
             loaded weights, or two factors are given for one weight.
     """
-    Freezing(model, settings.freeze, loaded)
-    rates_of(model, settings.learning_rate_factors, settings.layer_decay)
+    frozen = Freezing(model, settings.freeze, loaded).paths
+    _rates(model, settings, frozen)
+
+
+def _rates(model: Joined, settings: Training, frozen: Collection[str]) -> Rates:
+    found = rates_of(model, settings.learning_rate_factors, settings.layer_decay)
+    if frozen and settings.unfreeze_at_epoch is None:
+        fix = "training.unfreeze_at_epoch=2"
+        check_trained(model, settings.learning_rate_factors, frozen, fix)
+    return found
 
 
 def _take_over(old: Any, new: Any) -> None:

@@ -34,8 +34,10 @@ ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
 EXTENDING = (
     "epochs", "extend", "patience", "time_limit", "checkpoint_every", "rollbacks", "broken_images",
+    "unfreeze_at_epoch",
 )  # fmt: skip
-"""Training fields that say when a run ends or is saved, which may change when it is resumed."""
+"""Training fields of what is still to come, which may change when a run is resumed: when it ends or
+is saved, and when frozen layers are trained."""
 
 # Limits on sizes that the file states about itself, checked before an array is read, so that a
 # damaged or hostile file cannot exhaust the memory.
