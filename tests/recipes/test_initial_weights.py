@@ -213,6 +213,38 @@ def test_fields_of_weights(scenes):
         resolve(scenes, overrides=["model.weights.only=backbone"])
 
 
+@pytest.mark.parametrize(
+    ("task", "overrides", "peak"),
+    [
+        ("classification", [], 0.001),
+        ("classification", ["training.freeze=[backbone/**]"], 0.003),
+        ("multi_label", ["training.freeze=backbone"], 0.003),
+        ("classification", ["training.freeze=[backbone/stem]"], 0.001),
+        (
+            "classification",
+            ["training.freeze=[backbone/**]", "training.unfreeze_at_epoch=2"],
+            0.001,
+        ),
+        (
+            "classification",
+            ["training.freeze=[backbone/**]", "training.optimizer.learning_rate.peak=0.01"],
+            0.01,
+        ),
+        ("detection", ["training.freeze=[backbone/**]"], 0.002),
+    ],
+)
+def test_the_learning_rate_of_a_head_on_a_frozen_backbone(task, overrides, peak):
+    training = {"epochs": 3, "batch_size": 4}
+    head = {"classification": "Classification", "multi_label": "MultiLabel"}
+    model = {"head": {"type": head.get(task, "AnchorFree"), "num_classes": 3}}
+    recipe = resolve(
+        {"task": task, "model": model, "data": {"path": "x"}, "training": training},
+        overrides=overrides,
+    )
+    assert recipe.training.optimizer.arguments["learning_rate"]["peak"] == peak
+    assert resolve(recipe.to_dict()).training == recipe.training
+
+
 def test_frozen_layers_are_marked_and_must_be_pretrained(scenes, run, tmp_path, trained):
     freeze = "training.freeze=[backbone/stem, backbone/last/conv]"
     figure = show(resolve(scenes, overrides=[*SMALL, freeze]))

@@ -7,25 +7,40 @@ from contextlib import suppress
 from typing import Any
 
 from visiongarden.errors import ConfigError
+from visiongarden.tasks import Defaults
 from visiongarden.training.optimizer_fields import is_vectorized
 
+_WHOLE_BACKBONE = frozenset({"backbone", "backbone/**"})
 
-def with_default_training(defaults: Mapping[str, Any], training: Any) -> Any:
+
+def with_default_training(defaults: Defaults, training: Any) -> Any:
     """Return the training fields of a recipe with the defaults of its task.
 
     The numbers of an optimizer hold for the vectorized optimizers; a recipe that names another
     optimizer keeps that one's own. All other defaults are those of `Training`.
 
     Args:
-        defaults: `Defaults.training` of the task.
+        defaults: Defaults of the task, with those for a backbone that stays frozen.
         training: Fields in the recipe; anything but a mapping is returned unchanged.
     """
     if not isinstance(training, Mapping):
         return training
-    fields = {**defaults, **training}
-    if "optimizer" in defaults and "optimizer" in training:
-        fields["optimizer"] = _with_numbers(defaults["optimizer"], training["optimizer"])
+    known = defaults.training
+    if _stays_frozen(training):
+        known = known | defaults.frozen
+    fields = {**known, **training}
+    if "optimizer" in known and "optimizer" in training:
+        fields["optimizer"] = _with_numbers(known["optimizer"], training["optimizer"])
     return fields
+
+
+def _stays_frozen(training: Mapping[str, Any]) -> bool:
+    """Return whether no weight of the backbone is ever trained."""
+    if training.get("unfreeze_at_epoch") is not None:
+        return False
+    patterns = training.get("freeze") or ()
+    patterns = (patterns,) if isinstance(patterns, str) else patterns
+    return isinstance(patterns, list | tuple) and not _WHOLE_BACKBONE.isdisjoint(map(str, patterns))
 
 
 def _with_numbers(defaults: Mapping[str, Any], optimizer: Any) -> Any:

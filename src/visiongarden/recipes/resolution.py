@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _resolved(
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
     fields = apply_overrides({"task": name} | fields, early)
-    fields["training"] = with_default_training(defaults.training, fields.get("training", {}))
+    fields["training"] = with_default_training(defaults, fields.get("training", {}))
     split = _fill_from_data(fields)
     if "transforms" not in fields:
         training = fields["training"]
@@ -141,7 +142,7 @@ def _defaults(name: str, model: Any) -> Defaults:
     if heads:
         # The backbone and the decoder of the first head's task.
         found = _defaults(Head.find(_type(next(iter(heads.values())))).task, None)
-        return Defaults({n: v for n, v in found.model.items() if n != "head"}, found.training)
+        return replace(found, model={n: v for n, v in found.model.items() if n != "head"})
     try:
         return find(name).defaults()
     except ConfigError:

@@ -32,10 +32,12 @@ class Defaults:
         model: Fields of `model` in a recipe; the head lacks what the data provide, see
             `Task.head_fields`.
         training: Fields of `training` that differ from the defaults of `Training`.
+        frozen: Those that differ from `training` where the whole backbone stays frozen.
     """
 
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    frozen: dict[str, Any] = field(default_factory=dict)
 
 
 class Section(NamedTuple):

@@ -53,7 +53,8 @@ def small_classifier(head: Head, image_size: int = 224) -> Defaults:
     """Return a CSP backbone of depth 0.33 and width 0.25, of which the coarsest level is used.
 
     Measured on 400 images of ten classes: with a learning rate of 0.002 the loss had hardly
-    decreased after 20 epochs.
+    decreased after 20 epochs. Where the backbone is frozen, only the dense layer of the head is
+    trained, and 0.001 is too low: see the section about fine-tuning in `benchmarks/RESULTS.md`.
 
     Args:
         head: Head of the model.
@@ -65,6 +66,7 @@ def small_classifier(head: Head, image_size: int = 224) -> Defaults:
             image_size=image_size,
         ),
         training={"optimizer": {"learning_rate": {"peak": 0.001}, "weight_decay": 0.02}},
+        frozen={"optimizer": {"learning_rate": {"peak": 0.003}, "weight_decay": 0.02}},
     )  # fmt: skip
 
 
