@@ -202,6 +202,31 @@ def test_another_architecture_names_the_nearest_rules():
     assert all(np.array_equal(before[path], now) for path, now in numbers(model).items())
 
 
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_another_network_name_the_backbone_that_they_need(prefix):
+    shapes = {f"{prefix}{name}": shape for name, shape in resnet_shapes(18, base=8).items()}
+    backbone = vg.backbones.CSPDarknet(levels=("p5",), depth=0.33, width=0.0625)
+    with weightless():
+        model = classifier(backbone)
+    with pytest.raises(UserError, match="would be copied") as error:
+        transfer(arrays(shapes), model)
+    assert "nearest rules: torchvision-resnet, for the backbone ResNet, which know 100%" in str(
+        error.value
+    )
+    assert error.value.fix == "a model with the backbone ResNet"
+
+
+@pytest.mark.parametrize("classes", [5, 3])
+def test_class_rows_of_another_number_are_not_reported_as_copied(classes):
+    source = arrays(resnet_shapes(18, base=8, classes=5))
+    model = classifier(vg.backbones.ResNet(depth=18, width=0.125, levels=("p5",)), classes)
+    report = transfer(source, model)
+    assert report.classes.startswith("class rows were copied by position") == (classes == 5)
+    assert [each.path for each in report.differs] == (
+        [] if classes == 5 else ["head/out/kernel", "head/out/bias"]
+    )
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_refused(value):
     source = arrays(resnet_shapes(18, base=8))
@@ -333,6 +358,13 @@ def test_a_change_keeps_what_it_does_not_name():
     assert Change().apply(array) is array
     assert Change(scale=0.5).apply(array).dtype == np.float16
     np.testing.assert_array_equal(Change(reshape=(3, -1)).apply(array), array.reshape(3, 2))
+    kernel = np.arange(12).reshape(1, 1, 6, 2)  # the input channels are three maps of two
+    parts = Change(input_parts=(2, 0, 1)).apply(kernel)
+    np.testing.assert_array_equal(parts, kernel[:, :, [4, 5, 0, 1, 2, 3]])
+    with pytest.raises(ValueError, match="equal division"):
+        Change(input_parts=(1, 0)).apply(np.zeros((1, 1, 3, 2)))
+    with pytest.raises(ConfigError, match="input_parts is"):
+        Change(input_parts=(0, 2))
 
 
 def test_published_rules_state_where_their_weights_come_from():

@@ -51,17 +51,19 @@ class Part(Concise):
     def as_model(
         self,
         inputs: FeatureSpec = IMAGE,
-        image_size: ImageSize | None = None,
+        image_size: ImageSize | int | None = None,
         name: str | None = None,
     ) -> keras.Model:
         """Return a plain `keras.Model` of this part alone, for testing, training or connecting.
 
         Args:
             inputs: levels, channels and strides of the inputs.
-            image_size: (height, width) in pixels of the image that the features belong to; None
-                leaves height and width unknown.
+            image_size: (height, width) in pixels of the image that the features belong to, or one
+                number for both; None leaves height and width unknown.
             name: name of the model; by default the role of the part.
         """
+        if isinstance(image_size, int):
+            image_size = (image_size, image_size)
         # Automatic names count from the start, so that the paths of weights do not depend on the
         # layers that were created before.
         with fresh_names(), keras.name_scope(name or self.role), quick_draws():

@@ -97,7 +97,10 @@ def match(
         ignored=(*source.ignored, *found.ignored),
         by_position=found.resolved.by_position,
         counted=found.resolved.counted,
-        classes=classes.note if any(path in classes.layouts for path in (*pairs, *skipped)) else "",
+        # Rows of another shape were not copied, and are listed as such.
+        classes=classes.note
+        if any(p in classes.layouts for p in (*(each.owned.path for each in fitting), *skipped))
+        else "",
         parts=(*BODY, "head") if isinstance(target, Joined) else (),
         rules="" if found.rules is None else found.rules.name,
     )

@@ -22,6 +22,8 @@ RulesArgument: TypeAlias = Literal["auto"] | str | Path | Rules | None
 """Rules by name or file, "auto" to recognize them, or None for the names as they are."""
 
 _MAX_PREFIXES, _MAX_SEGMENTS = 6, 3
+_MIN_TRANSLATED = 0.5
+_PARTS = (*BODY, "head")
 
 
 class SourceGraph(NamedTuple):
@@ -106,6 +108,31 @@ def recognize(
         best = max(best, _by_graph(weights, target, graph), key=lambda each: each.score)
     if best.rules is None:
         _check_others(weights, names, target, others, best)
+    return best
+
+
+def rules_of_names(names: Iterable[str]) -> tuple[Rules, float] | None:
+    """Return the shipped rules that translate most names of a source, whatever the target is.
+
+    Args:
+        names: Names of the weights of the source.
+
+    Returns:
+        The rules, and the fraction of the names that they translate to paths of a model; None if no
+        rules translate half of them.
+    """
+    names = list(names)
+    best: tuple[Rules, float] | None = None
+    for rules in published():
+        for prefix in _prefixes(names):
+            inner = [n[len(prefix) :].lstrip("./") if _starts(n, prefix) else n for n in names]
+            translated = sum(
+                (new := rules.renamed(name)) != name and within(new.replace(".", "/"), _PARTS)
+                for name in inner
+            )
+            share = translated / max(len(names), 1)
+            if share >= _MIN_TRANSLATED and (best is None or share > best[1]):
+                best = rules, share
     return best
 
 

@@ -16,9 +16,10 @@ from visiongarden.models import load
 from visiongarden.weights.match import Match, Pair, match
 from visiongarden.weights.propose import proposed
 from visiongarden.weights.proving import copy_and_prove
-from visiongarden.weights.recognize import RulesArgument
+from visiongarden.weights.recognize import RulesArgument, rules_of_names
 from visiongarden.weights.rename import Rename
 from visiongarden.weights.report import BODY, TransferReport, within
+from visiongarden.weights.rules import Rules
 from visiongarden.weights.same_values import needed_values
 from visiongarden.weights.sources import open_source
 
@@ -265,6 +266,7 @@ def _check_coverage(matched: Match, min_coverage: float, counted: tuple[str, ...
     others = f"; only in the source: {', '.join(unused[:3])}" if unused else ""
     more = f" and {len(missing) - 3} more" if missing[3:] else ""
     what = " and ".join(counts) or "parameters"
+    others += "" if report.rules else _of_other_network(matched)
     raise UserError(
         f"only {share:.1%} of {report.target}'s {what} "
         f"would be copied from {report.source}; nothing was changed",
@@ -278,9 +280,23 @@ def _nearest(matched: Match) -> str:
     """Return which rules came nearest to the source, and how far they matched."""
     report = matched.report
     if not report.rules:
-        return "; no shipped rules match more weights"
+        return ""
     weights = len(report.paths) + len(report.differs) + len(report.only_in_source)
     return f"; nearest rules: {report.rules}, which match {len(report.paths)} of {weights} weights"
+
+
+def _of_other_network(matched: Match) -> str:
+    """Return which network the names of the source are those of, if shipped rules know them."""
+    found = _rules_of_source(matched)
+    if found is None:
+        return "; no shipped rules match more weights"
+    rules, share = found
+    needs = f", for the backbone {rules.backbone}" if rules.backbone else ""
+    return f"; nearest rules: {rules.name}{needs}, which know {share:.0%} of these names"
+
+
+def _rules_of_source(matched: Match) -> tuple[Rules, float] | None:
+    return rules_of_names(stored.name for stored in matched.only_in_source)
 
 
 def _fix(matched: Match, share: float) -> str:
@@ -293,6 +309,9 @@ def _fix(matched: Match, share: float) -> str:
             "which source and target number differently, so equal names may be different layers"
         )
     if not matched.report.paths:
+        other = None if matched.report.rules else _rules_of_source(matched)
+        if other is not None and other[0].backbone:
+            return f"a model with the backbone {other[0].backbone}"
         return f"rename the weights, for example {_rename({'model.0': 'backbone/stem'})}"
     return option("min_coverage", float(np.floor(share * 100) / 100))
 
