@@ -300,6 +300,9 @@ def _rules_of_source(matched: Match) -> tuple[Rules, float] | None:
 
 
 def _fix(matched: Match, share: float) -> str:
+    other = None if matched.report.rules else _rules_of_source(matched)
+    if other is not None and other[0].backbone:
+        return f"a model with the backbone {other[0].backbone}"
     rename = proposed(matched.only_in_source, matched.only_in_target)
     if rename:
         return _rename(rename)
@@ -309,9 +312,6 @@ def _fix(matched: Match, share: float) -> str:
             "which source and target number differently, so equal names may be different layers"
         )
     if not matched.report.paths:
-        other = None if matched.report.rules else _rules_of_source(matched)
-        if other is not None and other[0].backbone:
-            return f"a model with the backbone {other[0].backbone}"
         return f"rename the weights, for example {_rename({'model.0': 'backbone/stem'})}"
     return option("min_coverage", float(np.floor(share * 100) / 100))
 
