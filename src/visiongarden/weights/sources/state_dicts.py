@@ -25,8 +25,8 @@ def state_dict_in(
         name: Name of the state dict; None if there is only one.
 
     Raises:
-        UserError: There is no state dict, there are several and none is named, or there is none of
-            this name.
+        UserError: The checkpoint has no state dict, has several while `name` is None, or has no
+            state dict of this name.
     """
     found = dict(_holders(loaded, is_tensor))
     inner = {key: value for key, value in found.items() if key}
