@@ -41,7 +41,7 @@ class KerasNetwork(Backbone):  # noqa: VG101  a base class
     def as_model(
         self,
         inputs: FeatureSpec = IMAGE,
-        image_size: ImageSize | None = None,
+        image_size: ImageSize | int | None = None,
         name: str | None = None,
     ) -> keras.Model:
         """Return a plain `keras.Model` of this part, with the weights of its source.
