@@ -130,7 +130,9 @@ def run(given):
             "losses": LOSSES,
             "history": [row["loss"] for row in history],
             "weights": digest(model),
-            "values": [w.tolist() for w in trained(model)] if given.get("values") else None,
+            "values": [w.tolist() for w in trained(model)]
+            if given.get("values") and engine().rank == 0
+            else None,
             "apart": note.apart,
             "rank": engine().rank,
             "files": sorted(file.name for file in Path(given["folder"]).glob("*")),
