@@ -79,6 +79,11 @@ def local(value: Any) -> Any:
     return engine().local(value)
 
 
+def alone() -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which a process builds a model that the others do not build."""
+    return engine().alone()
+
+
 def exchanged(message: bytes, decide: Callable[[Sequence[bytes]], bytes]) -> bytes:
     """Return what process 0 decides on the messages of all processes.
 

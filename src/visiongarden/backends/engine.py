@@ -60,6 +60,10 @@ class Engine:
         """Return the value of a variable as an array of this process."""
         return value
 
+    def alone(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context in which this process creates variables without the others."""
+        return contextlib.nullcontext()
+
     def close(self) -> None:
         """End the engine."""
 

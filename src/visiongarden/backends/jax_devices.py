@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -58,6 +59,16 @@ class JaxDevices(Engine):
 
         is_spread = isinstance(value, jax.Array) and len(value.sharding.device_set) > 1
         return value.addressable_data(0) if is_spread else value
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Create variables on one device of this process; on all, every process takes part."""
+        before = keras.distribution.distribution()
+        keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            keras.distribution.set_distribution(before)
 
     def close(self) -> None:
         """Let models that are built from now on use one device."""

@@ -25,6 +25,7 @@ import h5py
 import keras
 import numpy as np
 
+from visiongarden.backends.distribution import alone
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.keras_stubs import add_stubs, import_class
 from visiongarden.backends.names import fresh_names
@@ -262,7 +263,8 @@ def _read_back(draft: Path, path: Path, model: Any) -> None:
     # so that saving a checkpoint every epoch does not build the model every time.
     shape = json.dumps(model.get_config(), default=str)
     try:
-        with zipfile.ZipFile(draft) as archive, gc_paused(), fresh_names():
+        # Process 0 writes the files of a run, so that no other one takes part.
+        with zipfile.ZipFile(draft) as archive, gc_paused(), fresh_names(), alone():
             config, manifest = (_read_json(path, archive, name) for name in (_CONFIG, MANIFEST))
             if vars(model).get("_visiongarden_read_back") != shape:
                 if not is_only_its_weights(model):
