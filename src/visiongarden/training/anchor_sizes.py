@@ -27,13 +27,13 @@ def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None)
     which are not trained on, do not count.
 
     Args:
-        model: model, with its image size.
-        dataset: training split; another object than a `Dataset` is not checked.
-        spelling: returns how a field is spelled, from the name of the head, None if it is the only
+        model: Model with its image size.
+        dataset: Training split; another object than a `Dataset` is not checked.
+        spelling: Returns how a field is spelled, from the name of the head, None if it is the only
             one, the name of the field and its value.
 
     Raises:
-        UserError: no object has an anchor of similar size.
+        UserError: No object has an anchor of similar size.
     """
     size = model.image_size
     if not isinstance(dataset, Dataset) or size is None:
