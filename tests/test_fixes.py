@@ -34,6 +34,7 @@ TESTED_BY = {
     "_own_size(model)": "tests/exporters/test_onnx.py",
     "fix(chosen.layout)": "tests/recipes/test_images_of_runs.py",
     "_short_fix(step)": "tests/darknet/test_weights.py",
+    "finding.advice or None": "tests/recipes/test_loss_check.py",
     "_fix(head, sides, levels)": "tests/training/test_anchor_sizes.py",
     "error.fix": "tests/cards/test_cards.py",
     "self.with_fields(**changes)": "tests/parts/test_connect.py",

@@ -162,6 +162,7 @@ def test_help_imports_no_backend():
                 "min_coverage": 0.5,
                 "layout": "auto",
                 "class_rows": "name",
+                "state_dict": None,
                 "prove": None,
                 "tolerance": 1e-4,
             },

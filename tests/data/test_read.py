@@ -631,7 +631,7 @@ def test_labels_are_cached_until_a_file_changes(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the files were written just now
     file = yolo(tmp_path / "set")
     first = read(tmp_path / "set")
-    entries = list((tmp_path / "cache").iterdir())
+    entries = list((tmp_path / "cache" / "indexes").iterdir())
     assert len(entries) == 1
     monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
     again = read(tmp_path / "set")

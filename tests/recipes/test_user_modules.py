@@ -29,7 +29,10 @@ class Sizes(vg.tasks.ClassificationTask):
         ({}, []),
         ({"model": {"backbone": {"type": "CSPDarknet"}}, "task": "detection"}, []),
         ({"model": {"backbone": vg.backbones.CSPDarknet().to_dict()}}, []),
-        ({"model": {"backbone": {"type": "Patches"}}}, ["tests.recipes.hidden_state"]),
+        (
+            {"model": {"backbone": {"type": registry.key_of(Patches)}}},
+            ["tests.recipes.hidden_state"],
+        ),
         ({"training": {"callbacks": [{"type": "my.callbacks:Mine"}]}}, ["my.callbacks"]),
         ({"task": "test_sizes"}, [__name__]),
         ({"model": {"backbone": {"activation": "test_user_modules>squared_relu"}}}, [__name__]),

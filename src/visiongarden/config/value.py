@@ -121,7 +121,7 @@ class Typed(Value):
         if provided is not None:
             return cls._provided(name, provided)
         module, colon, _ = name.partition(":")
-        if module in sys.modules:
+        if colon and module in sys.modules:
             raise cls._not_in(module, name.partition(":")[2])
         if colon:
             raise ConfigError(
@@ -130,14 +130,14 @@ class Typed(Value):
                 fix=f"import {module} (on the command line: --import {module})",
             )
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
-        others = [
-            entry.cls
+        bases = [
+            base
             for key, entry in registry.registered(Typed).items()
-            if name in (key, key.partition(">")[2])
+            if name in (key, key.partition(">")[2]) and (base := _base_of(entry.cls))
         ]
         raise ConfigError(
-            f"{name} is a {_base_of(others[0])} and cannot be used as {cls.__name__}"
-            if others
+            f"{name} is a {bases[0]} and cannot be used as {cls.__name__}"
+            if bases
             else f"unknown {cls.__name__} {name!r}",
             rule="the name of a registered class; import the module of your own "
             "(on the command line: --import MODULE)",
@@ -153,12 +153,12 @@ class Typed(Value):
                 f"{cls.__name__} '{module}:{name}' is not registered",
                 rule="files and recipes contain registered classes",
                 received=f"the class {name} of {module}, without @vg.register",
-                fix=f"@vg.register\nclass {name}({_base_of(value)}): ...",
+                fix=f"@vg.register\nclass {name}({_base_of(value) or cls.__name__}): ...",
             )
         names = [e.cls.__name__ for e in registry.registered(cls).values() if e.module == module]
         return ConfigError(
-            f"{module} has no {cls.__name__} {name!r}",
-            rule=f"a registered class derived from {cls.__name__}",
+            f"unknown {cls.__name__} '{module}:{name}'",
+            rule=f"a registered class of the module, derived from {cls.__name__}",
             fix=nearest(name, names) or f"@vg.register\nclass {name}({cls.__name__}): ...",
         )
 
@@ -302,7 +302,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _base_of(kind: type) -> str:
-    """Return the name of the base class of a component, such as "ScoreLoss"."""
+def _base_of(kind: type) -> str | None:
+    """Return the name of the base class of a component, such as "ScoreLoss"; None for others."""
     bases = (b for b in kind.__mro__[1:] if any(known.is_base(b) for known in KINDS.values()))
-    return next(bases, Typed).__name__
+    return next((base.__name__ for base in bases), None)

@@ -38,8 +38,7 @@ def check_own_losses(head: Head) -> None:
 def _values_of(loss: Any) -> Iterator[Any]:
     """Yield a loss and the losses in its fields."""
     yield loss
-    for name in type(loss).model_fields:
-        value = getattr(loss, name)
+    for _, value in loss:
         if isinstance(value, Typed):
             yield from _values_of(value)
 

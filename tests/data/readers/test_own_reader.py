@@ -436,7 +436,7 @@ def test_a_reader_is_part_of_the_key_of_the_cache(tmp_path, monkeypatch):
         assert read(tmp_path / "set").row(0).boxes[0].tolist() == BOX
         shifted = read(tmp_path / "set", reader={"type": "VOC", "one_based": True})
         assert shifted.row(0).boxes[0].tolist() == [3, 5, 20, 26]
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache" / "indexes").iterdir())) == 2
 
 
 def test_keypoints_are_cached(tmp_path, monkeypatch):
@@ -462,4 +462,4 @@ def test_keypoints_are_cached(tmp_path, monkeypatch):
         assert (points.names, points.pairs, points.skeleton) == (
             ("l_eye", "r_eye"), ((0, 1),), ((0, 1),),
         )  # fmt: skip
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "indexes").iterdir())) == 1
