@@ -81,7 +81,7 @@ def test_replace_checks_again():
 def test_a_file_cannot_import(monkeypatch):
     with pytest.raises(ConfigError, match=r"import antigravity \(on the command line: --import"):
         Shape.from_dict({"type": "antigravity:Circle"})
-    with pytest.raises(ConfigError, match="os has no Shape 'system'"):
+    with pytest.raises(ConfigError, match="unknown Shape 'os:system'"):
         Shape.from_dict({"type": "os:system"})
 
 
@@ -93,7 +93,7 @@ class Unmarked(Circle):
     ("name", "words", "fix"),
     [
         (f"{__name__}:Unmarked", "without @vg.register", "@vg.register\nclass Unmarked("),
-        ("tests.config.values:Cirkle", "tests.config.values has no Shape 'Cirkle'", "Circle"),
+        ("tests.config.values:Cirkle", "unknown Shape 'tests.config.values:Cirkle'", "Circle"),
         ("nowhere:Circle", "must be imported first", "--import nowhere"),
     ],
 )

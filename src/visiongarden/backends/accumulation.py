@@ -42,9 +42,11 @@ class Accumulator(Protocol):
         is_due: Whether the current step updates the weights. It is not a tensor: a step that
             collects and one that updates are separate functions, so that a step that collects has
             neither an update nor a message between replicas.
+        rows: Number of sums of gradients, one for each count; 0 if every batch updates the weights.
     """
 
     is_due: bool
+    rows: int
 
     def collect(self, gradients: Mapping[int, Sequence[Any]], counts: Mapping[int, Any]) -> None:
         """Add the gradients and the count of each row to the sums."""
@@ -56,9 +58,9 @@ class Accumulator(Protocol):
 def accumulator_of(optimizer: Any) -> Accumulator | None:
     """Return the optimizer of a run that accumulates gradients; None if it does not."""
     # With float16 Keras wraps the optimizer in a `LossScaleOptimizer`.
-    found = getattr(optimizer, "inner_optimizer", optimizer)
-    is_one = isinstance(found, Accumulator) and getattr(found, "rows", 0) > 0
-    return found if is_one else None
+    is_scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    found = optimizer.inner_optimizer if is_scaled else optimizer
+    return found if isinstance(found, Accumulator) and found.rows > 0 else None
 
 
 def steps_by_kind(

@@ -45,7 +45,7 @@ def quick_draws() -> Iterator[None]:
     operations = random_operations()
     # Threads replace the functions one after the other, or the first would restore them for all.
     with _ONE_AT_A_TIME:
-        originals = {name: getattr(operations, name) for name in _NAMES}
+        originals = {name: vars(operations)[name] for name in _NAMES}
         for name, original in originals.items():
             setattr(operations, name, _start_of_longer_draw(original))
         try:

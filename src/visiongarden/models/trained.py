@@ -263,7 +263,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
 
     def _keep(self, name: str, value: Any) -> None:
         """Keep a part of the loss for `parts_of_loss`."""
-        if accumulator_of(getattr(self, "optimizer", None)) is not None:  # None: not compiled
+        if self.compiled and accumulator_of(self.optimizer) is not None:
             object.__setattr__(self, name, value)
 
     def compute_metrics(
