@@ -72,11 +72,11 @@ def _start_of_longer_draw(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def draw(shape: Any, *args: Any, **kwargs: Any) -> Any:
         count = math.prod(shape)
-        drawn = original((draw_length(count),), *args, **kwargs)
-        if isinstance(drawn, jax.core.Tracer):
-            return drawn[:count].reshape(shape)
+        sampled = original((draw_length(count),), *args, **kwargs)
+        if isinstance(sampled, jax.core.Tracer):
+            return sampled[:count].reshape(shape)
         # In NumPy, since JAX would compile a slice for every shape as well.
-        return jax.numpy.asarray(np.asarray(drawn)[:count].reshape(shape))
+        return jax.numpy.asarray(np.asarray(sampled)[:count].reshape(shape))
 
     return draw
 
