@@ -24,6 +24,11 @@ def fields(**changes):
     } | changes
 
 
+@pytest.fixture(scope="module")
+def document():
+    return schema()
+
+
 def resolved(reference, document):
     return document["$defs"][reference["$ref"].rsplit("/", 1)[1]]
 
@@ -154,8 +159,7 @@ SEGMENTATION = {
         resolve(fields(**SEGMENTATION)).to_dict(),
     ],
 )
-def test_the_schema_accepts_valid_recipes(written):
-    document = schema()
+def test_the_schema_accepts_valid_recipes(document, written):
     assert valid(json.loads(json.dumps(written)), document, document)
 
 
@@ -181,8 +185,7 @@ def test_the_schema_accepts_valid_recipes(written):
         fields(transforms={"type": "Mosaic"}),
     ],
 )
-def test_the_schema_refuses_invalid_recipes(written):
-    document = schema()
+def test_the_schema_refuses_invalid_recipes(document, written):
     assert not valid(written, document, document)
 
 

@@ -66,7 +66,7 @@ def assert_one_update(make, batch, tmp_path, pieces=2, **changes):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_terms_with_one_count(tmp_path):
     """The numbers of objects of the two halves of the batch differ."""
     (batch,) = two_processes.batches(1)
@@ -74,7 +74,7 @@ def test_terms_with_one_count(tmp_path):
     assert_one_update(lambda: two_processes.detector(normalizes=False), batch, tmp_path)
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_terms_with_several_counts_and_losses_of_layers(tmp_path):
     assert_one_update(segmenter, masks(), tmp_path)
 

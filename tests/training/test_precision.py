@@ -46,7 +46,7 @@ def test_nothing_is_built_where_bfloat16_is_emulated(monkeypatch):
     assert choose_precision(None, None, None) == ("float32", "no")
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_a_real_model_is_measured(monkeypatch):
     monkeypatch.setattr(module, "bfloat16_support", lambda: Bfloat16Support(True, "yes"))
     built = []
