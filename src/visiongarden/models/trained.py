@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -240,8 +241,8 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         if own.compute_loss is not base.compute_loss or own.compute_terms is not base.compute_terms:
             return [Part(last, total, one)]
         # Removed, since the tensors of PyTorch hold the graph of the batch.
-        state: Any = vars(self)
-        found: dict[str, Term] = state.pop("_computed")
+        kept: Any = vars(self)["_kept"].pop(threading.get_ident())
+        found: dict[str, Term] = kept["_computed"]
         parts: dict[int, Part] = {}
         for row, term in enumerate(found.values()):
             before = parts.get(id(term.count))
@@ -257,14 +258,17 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
                 received=f"{len(parts)} counts",
                 fix="shared_count: ClassVar[bool] = False",
             )
-        others = state.pop("_others")
+        others = kept["_others"]
         rest = [Part(last, sum(others), one)] if others else []
         return [*parts.values(), *rest]
 
     def _keep(self, name: str, value: Any) -> None:
         """Keep a part of the loss for `parts_of_loss`."""
         if self.compiled and accumulator_of(self.optimizer) is not None:
-            object.__setattr__(self, name, value)
+            if "_kept" not in vars(self):
+                object.__setattr__(self, "_kept", {})
+            # Each replica of TensorFlow computes its part of the loss in a separate thread.
+            vars(self)["_kept"].setdefault(threading.get_ident(), {})[name] = value
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
