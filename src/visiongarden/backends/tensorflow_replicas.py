@@ -64,6 +64,12 @@ class TensorFlowReplicas(Engine):
         """Return the context in which Keras's `fit` reads each batch once."""
         return read_once(model)
 
+    def local(self, value: Any) -> Any:
+        """Return the copy of this process, whose variables have no common array."""
+        if self.processes == 1:
+            return value
+        return self.strategy.experimental_local_results(value)[0]
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the scope of the strategy."""
         scope: contextlib.AbstractContextManager[Any] = self.strategy.scope()

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.distribution import replicas
+from visiongarden.backends.distribution import local, replicas
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
@@ -241,7 +241,7 @@ def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[st
 
 def _array(variable: keras.Variable) -> np.ndarray:
     # NumPy has no bfloat16, and `.npz` would store it as raw bytes; float32 holds it exactly.
-    array = keras.ops.convert_to_numpy(variable.value)
+    array = keras.ops.convert_to_numpy(local(variable.value))
     # A copy: the array may share its memory with the variable, which the next step changes.
     return array.astype(np.float32) if array.dtype.kind not in "iufb" else np.array(array)
 
