@@ -26,7 +26,7 @@ OPEN = "PLACEHOLDER"
 
 TESTED_BY = {
     # Fixes that are composed elsewhere -> the test that applies them.
-    "_fix(matched, share)": (
+    "_fix(matched, share, other)": (
         "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works"
     ),
     "_fix(longest, step)": "tests/cli/test_data.py",

@@ -9,14 +9,13 @@ of torch, name a module to import first with `--before`.
 
 from __future__ import annotations
 
-import argparse
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.references.numbers import images, sample, weights
+from benchmarks.references.options import script_options
 
 SIZE = (64, 96)
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -66,14 +65,9 @@ def write(path: Path, model: Any, values: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--before", help="module to import first")
-    arguments = parser.parse_args()
-    if arguments.before:
-        importlib.import_module(arguments.before)
+    folder = script_options(__doc__).folder
     for name, (model, values) in models().items():
-        write(arguments.folder / f"{name}.npz", model, values)
+        write(folder / f"{name}.npz", model, values)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ their squares, with normalization as in inference, as a norm and projections of 
 
 from __future__ import annotations
 
-import argparse
-import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.references.numbers import images, projections, regions, sample, weights
+from benchmarks.references.options import script_options
 
 SIZE = (128, 192)
 MEAN, STD = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
@@ -141,13 +140,7 @@ def write(path: Path, model: Any, run: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--before", help="module to import first")
-    parser.add_argument("--only", help="part of the names of the models to write")
-    arguments = parser.parse_args()
-    if arguments.before:
-        importlib.import_module(arguments.before)
+    arguments = script_options(__doc__, only="part of the names of the models to write")
     kinds = (retinanets, raw_outputs), (mask_rcnns, mask_rcnn_outputs)
     for made, run in kinds:
         for name, model in made().items():

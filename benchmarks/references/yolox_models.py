@@ -10,24 +10,16 @@ have other names (`YoloFpn` for `YOLOFPN`), its parameters the same ones. A modu
 
 from __future__ import annotations
 
-import argparse
-import importlib
-from pathlib import Path
-
 import numpy as np
 
 from benchmarks.references.numbers import images, sample, weights
+from benchmarks.references.options import script_options
 
 SIZE = (64, 96)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--before", help="module to import first")
-    arguments = parser.parse_args()
-    if arguments.before:
-        importlib.import_module(arguments.before)
+    folder = script_options(__doc__).folder
     import torch
     from yolox.models.yolo_fpn import YoloFpn
     from yolox.models.yolo_head import YoloxHead
@@ -55,7 +47,7 @@ def main() -> None:
             }.items():
                 outputs[f"p{i + 3} {name}"] = each.numpy().transpose(0, 2, 3, 1)
     np.savez_compressed(
-        arguments.folder / "yolox-darknet53.npz",
+        folder / "yolox-darknet53.npz",
         names=np.array(list(shapes)),
         shapes=np.array([",".join(map(str, shape)) for shape in shapes.values()]),
         outputs=np.array(list(outputs)),

@@ -1,4 +1,4 @@
-"""`cache_folder`: where files are kept that only save time.
+"""`cache_folder`: the folder of files that only save time, such as labels of large datasets.
 
 The environment variable `VISIONGARDEN_CACHE` names the folder; "off" disables all caches.
 """

@@ -77,7 +77,7 @@ def test_a_folder_of_the_user_is_used_as_it_is(tmp_path):
 
 @pytest.fixture
 def fresh(monkeypatch, tmp_path):
-    """Return a folder for the cache of this process, whose settings are restored."""
+    """Use a temporary folder for the cache of this process, and restore its settings."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache as cache_of_jax
 

@@ -7,11 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import visiongarden as vg
-from visiongarden.backends.initial_values import draw_length, quick_draws
+from visiongarden.backends.initial_values import quick_samples, sample_length
 
 pytestmark = [
     pytest.mark.backends,
-    pytest.mark.skipif(keras.backend.backend() != "jax", reason="only JAX compiles draws"),
+    pytest.mark.skipif(
+        keras.backend.backend() != "jax", reason="only JAX compiles random functions"
+    ),
 ]
 
 INITIALIZERS = ("glorot_uniform", "he_normal", "random_normal", "truncated_normal", "zeros")
@@ -24,15 +26,15 @@ def test_values_are_those_of_keras(name, shape, dtype):
     kind = type(keras.initializers.get(name))
     make = (lambda: kind()) if name == "zeros" else (lambda: kind(seed=7))
     expected = make()(shape, dtype=dtype)
-    with quick_draws():
+    with quick_samples():
         found = make()(shape, dtype=dtype)
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
 @given(st.integers(0, 2**30))
-def test_a_draw_is_long_enough_and_of_few_lengths(count):
-    length = draw_length(count)
+def test_a_sample_is_long_enough_and_of_few_lengths(count):
+    length = sample_length(count)
     assert length >= max(count, 1)
     assert length in {2**k for k in (9, 12, 15, *range(18, 31))}
     assert length <= max(512, 8 * count if count <= 2**18 else 2 * count)
@@ -52,12 +54,12 @@ def test_a_model_has_the_weights_that_it_has_without(monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
-def test_layers_that_a_compiled_function_builds_draw_in_it():
+def test_a_compiled_function_samples_the_same_values():
     import jax
 
     @jax.jit
-    def drawn():
-        with quick_draws():
+    def sampled():
+        with quick_samples():
             return keras.random.uniform((3, 5), seed=1)
 
-    np.testing.assert_array_equal(np.asarray(drawn()), keras.random.uniform((3, 5), seed=1))
+    np.testing.assert_array_equal(np.asarray(sampled()), keras.random.uniform((3, 5), seed=1))

@@ -23,6 +23,10 @@ class Strided(vg.Backbone):
         return {"p3": p3, "p4": ConvNormAct(16, 3, strides=self.wrong, name="d")(p3)}
 
 
+def test_one_number_is_a_square_image():
+    assert Strided(levels=("p3",)).as_model(image_size=64).input_shape == (None, 64, 64, 3)
+
+
 @pytest.mark.parametrize(
     ("backbone", "spec"),
     [

@@ -49,7 +49,7 @@ def masks(images=8):
 
 
 def updated(make, batch, folder, pieces, **changes):
-    """Weights after the updates of an epoch, and what they were before."""
+    """Weights after and before the updates of an epoch."""
     model = make()
     before = two_processes.trained(model)
     settings = Training(**{"epochs": 1, "optimizer": SGD, "ema_decay": None, "tensorboard": False,

@@ -73,7 +73,7 @@ def pieces(batch, count):
 
 
 def detector(levels=("p3",), classes=2, normalizes=True):
-    """A detector; with `normalizes=False`, batch normalization depends on no batch."""
+    """A detector; `normalizes=False` keeps batch normalization from using the batch."""
     keras.utils.set_random_seed(0)
     model = vg.Detector(
         backbone=TinyBackbone(),

@@ -85,7 +85,7 @@ class AnchorIoU(Assigner):
 
     @property
     def min_overlap(self) -> float:
-        """`threshold`, 0.1 at most: the best anchor is always assigned."""
+        """`threshold`, but at most 0.1, since the best anchor is always assigned."""
         return min(FAR, self.threshold)
 
     def _suits(self, boxes: Tensor, sizes: np.ndarray) -> Tensor:

@@ -83,5 +83,5 @@ class MaxIoU(Assigner):
 
     @property
     def min_overlap(self) -> float:
-        """`positive`; where the best anchor is always a positive, 0.1 at most."""
+        """`positive`, but at most 0.1 if the best anchor is always assigned."""
         return min(FAR, self.positive) if self.match_best else self.positive

@@ -3,8 +3,8 @@
 **Why.** TensorFlow computes the gradient of SiLU in six passes over the feature map, and Keras
 never overwrites an input. **Gain:** TensorFlow: training step ×1.06 on a CPU; PyTorch: inference of
 a 1×1 convolution with norm and SiLU ×1.07 on a CPU, without the memory of a second feature map
-(benchmarks/RESULTS.md, Speed). **Switch:**
-`silu_gradient` and `in_place`, for the activations of Keras.
+(benchmarks/RESULTS.md, Speed). **Switch:** `silu_gradient` and `in_place`, for the activations of
+Keras.
 """
 
 from __future__ import annotations

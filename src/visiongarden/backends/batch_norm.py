@@ -3,8 +3,7 @@
 **Why.** Keras computes moments, scale and shift as separate operations, each of which reads and
 writes the whole feature map; on JAX, XLA fuses them by itself. **Gain:** on a CPU, a 1×1
 convolution with norm and SiLU, forward and backward: TensorFlow ×1.18, PyTorch ×3.0
-(benchmarks/RESULTS.md, Speed).
-**Switch:** `fused_norms`, for the computation of Keras.
+(benchmarks/RESULTS.md, Speed). **Switch:** `fused_norms`, for the computation of Keras.
 """
 
 from __future__ import annotations

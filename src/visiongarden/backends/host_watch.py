@@ -22,6 +22,8 @@ LIMIT = 60.0
 """Seconds without a sign of life after which a process counts as dead."""
 _EVERY = 5.0
 """Seconds between two signs of life."""
+_NO_WAIT = 0.001
+"""Seconds to wait for an entry of the store that is there or not."""
 _KEPT = 100
 """Signs of life that stay in the store, for processes that are late in reading them."""
 
@@ -91,15 +93,18 @@ class HostWatch:
 
     def _has_beaten(self, rank: int) -> bool:
         """Return whether there is a new sign of life; a process that has ended is left out."""
-        found = False
-        while self._store.take(f"pulse/{rank}/{self._next[rank]}", 0.001) is not None:
+        first = self._next[rank]
+        while self._has(f"{rank}/{self._next[rank]}"):
             self._next[rank] += 1
-            found = True
-        if not found and self._store.take(f"pulse/{rank}/end", 0.001) is not None:
-            if self._channel.failure(rank) is None:
-                del self._next[rank]
-            return self._channel.failure(rank) is None
-        return found
+        if self._next[rank] > first:
+            return True
+        if self._has(f"{rank}/end") and self._channel.failure(rank) is None:
+            del self._next[rank]
+            return True
+        return False
+
+    def _has(self, name: str) -> bool:
+        return self._store.take(f"pulse/{name}", _NO_WAIT) is not None
 
     def _error(self, ranks: list[int]) -> UserError:
         for rank in ranks:

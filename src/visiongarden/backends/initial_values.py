@@ -1,10 +1,10 @@
-"""`quick_draws`: random initial values on JAX, without one compilation for each shape.
+"""`quick_samples`: random initial values on JAX, without one compilation for each shape.
 
 **Why.** JAX compiles its random functions for every shape that it meets, and a model has dozens of
-shapes. Its generator counts elements, so a longer draw starts with the numbers of a shorter one: a
-few lengths serve all shapes, and every value is bit-exact. **Gain:** a detector of
-YOLOv8n's size is built with 8 compilations instead of 37. **Switch:** `initial_values`. Off with an
-untested version of Keras or JAX.
+shapes. Its generator counts elements, so a longer sample starts with the numbers of a shorter one:
+a few lengths serve all shapes, and every value is bit-exact. **Gain:** a detector of YOLOv8n's size
+is built with 8 compilations instead of 37. **Switch:** `initial_values`. Off with an untested
+version of Keras or JAX.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ import numpy as np
 from visiongarden.backends.compilation_cache import use_compilation_cache
 from visiongarden.backends.random_state import random_operations
 from visiongarden.backends.switches import is_on
+from visiongarden.backends.weightless import is_weightless
 
 _NAMES = ("uniform", "normal", "truncated_normal")
-"""Random operations from which Keras's initializers draw, except for orthogonal ones."""
+"""Random operations that Keras's initializers use, except for orthogonal ones."""
 
 _FIRST, _LAST_STEP_OF_8 = 9, 18
-"""Exponents of the shortest draw, and of the last one of which the next is 8 times as long."""
+"""Exponents of the shortest sample, and of the last one before the steps become smaller."""
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
 @contextmanager
-def quick_draws() -> Iterator[None]:
-    """Draw initial values without compiling for their shapes inside this context.
+def quick_samples() -> Iterator[None]:
+    """Sample initial values without one compilation for each shape inside this context.
 
-    The values are those that Keras draws outside of it.
+    The values are those that Keras samples outside of it.
     """
     if not _applies():
         yield
@@ -47,7 +48,7 @@ def quick_draws() -> Iterator[None]:
     with _ONE_AT_A_TIME:
         originals = {name: vars(operations)[name] for name in _NAMES}
         for name, original in originals.items():
-            setattr(operations, name, _start_of_longer_draw(original))
+            setattr(operations, name, _start_of_longer_sample(original))
         try:
             yield
         finally:
@@ -56,39 +57,40 @@ def quick_draws() -> Iterator[None]:
 
 
 def _applies() -> bool:
-    if keras.backend.backend() != "jax" or not is_on("initial_values"):
+    # Without values, nothing is sampled.
+    if keras.backend.backend() != "jax" or is_weightless() or not is_on("initial_values"):
         return False
     import jax
 
-    # With other generators a longer draw has other numbers.
+    # With other generators a longer sample has other numbers.
     threefry = jax.config.jax_default_prng_impl == "threefry2x32"
     return bool(threefry and jax.config.jax_threefry_partitionable)
 
 
-def _start_of_longer_draw(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a random operation that draws one of few lengths, and returns the start of it."""
+def _start_of_longer_sample(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a random operation that samples one of few lengths, and returns the start of it."""
     import jax
 
     @functools.wraps(original)
-    def draw(shape: Any, *args: Any, **kwargs: Any) -> Any:
+    def sample(shape: Any, *args: Any, **kwargs: Any) -> Any:
         count = math.prod(shape)
-        sampled = original((draw_length(count),), *args, **kwargs)
+        sampled = original((sample_length(count),), *args, **kwargs)
         if isinstance(sampled, jax.core.Tracer):
             return sampled[:count].reshape(shape)
         # In NumPy, since JAX would compile a slice for every shape as well.
         return jax.numpy.asarray(np.asarray(sampled)[:count].reshape(shape))
 
-    return draw
+    return sample
 
 
-def draw_length(count: int) -> int:
-    """Return the number of elements to draw for a shape with `count` elements.
+def sample_length(count: int) -> int:
+    """Return the number of elements to sample for a shape with `count` elements.
 
-    Up to 2**18 elements, where a draw takes less time than a compilation, each length is 8 times
-    the one before; from there it is twice as long, which limits the memory of a draw.
+    Up to 2**18 elements, where sampling takes less time than a compilation, each length is 8 times
+    the one before; from there it is twice as long, which limits the memory.
 
     Example:
-        >>> draw_length(500), draw_length(513), draw_length(2**18 + 1)
+        >>> sample_length(500), sample_length(513), sample_length(2**18 + 1)
         (512, 4096, 524288)
     """
     exponent = max(count - 1, 0).bit_length()

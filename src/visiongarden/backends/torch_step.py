@@ -52,11 +52,11 @@ class TorchStep:
     def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
         self._accumulator = accumulator_of(trainer.optimizer)
+        eager = trainer.run_eagerly
 
         def make() -> Callable[..., Any]:
             return self._on_replica if eager else Captured(self._on_replica, self._changed)
 
-        eager = trainer.run_eagerly
         self._step = make() if self._accumulator is None else steps_by_kind(self._accumulator, make)
         self._weights: list[keras.Variable] = []
 

@@ -120,9 +120,9 @@ class Typed(Value):
         provided = None if kind is None else plugins.find(kind.name, name)
         if provided is not None:
             return cls._provided(name, provided)
-        module, colon, _ = name.partition(":")
+        module, colon, inner = name.partition(":")
         if colon and module in sys.modules:
-            raise cls._not_in(module, name.partition(":")[2])
+            raise cls._not_in(module, inner)
         if colon:
             raise ConfigError(
                 f"{cls.__name__} {name!r} is not registered",

@@ -32,7 +32,7 @@ class Unlabeled(Labeling):
     def of_all(
         self, datasets: Mapping[str, Dataset], tallies: Mapping[str, np.ndarray], root: Place
     ) -> Iterator[Finding]:
-        """Yield nothing: there are no classes."""
+        """Yield nothing, since there are no classes."""
         yield from ()
 
     def tally(self, dataset: Dataset, split: str) -> np.ndarray:

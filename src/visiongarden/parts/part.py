@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import keras
 
 from visiongarden import markup
-from visiongarden.backends.initial_values import quick_draws
+from visiongarden.backends.initial_values import quick_samples
 from visiongarden.backends.names import fresh_names
 from visiongarden.backends.weightless import weightless
 from visiongarden.config import Concise, reading_files, writing_files
@@ -66,7 +66,7 @@ class Part(Concise):
             image_size = (image_size, image_size)
         # Automatic names count from the start, so that the paths of weights do not depend on the
         # layers that were created before.
-        with fresh_names(), keras.name_scope(name or self.role), quick_draws():
+        with fresh_names(), keras.name_scope(name or self.role), quick_samples():
             tensors = feature_inputs(inputs, image_size)
             takes, outputs = self._graph(tensors)
         # Outside the scope, which is part of the paths of what is created in it.

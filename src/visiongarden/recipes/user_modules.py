@@ -13,7 +13,7 @@ from visiongarden.tasks import Task
 
 
 def user_modules(recipe: Mapping[str, Any]) -> list[str]:
-    """Return the modules of the user that another process has to import for a recipe.
+    """Return the modules that define the custom classes and functions of a recipe.
 
     Args:
         recipe: Fields of the recipe.
@@ -39,11 +39,12 @@ def user_modules(recipe: Mapping[str, Any]) -> list[str]:
 
 def _named(names: set[str], task: Any) -> Iterator[tuple[str, str]]:
     """Yield name and module of the registered classes and functions that a recipe names."""
-    for entry in registered().values():
+    known = registered()
+    for entry in known.values():
         if {entry.key, entry.key.split(">")[-1]} & names:
             yield entry.cls.__name__, entry.module
     for key, registered_with_keras in keras.saving.get_custom_objects().items():
-        if key in names and key not in registered():
+        if key in names and key not in known:
             yield registered_with_keras.__name__, registered_with_keras.__module__
     if task is not None:
         found = Task.find(task)

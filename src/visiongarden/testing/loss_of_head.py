@@ -1,4 +1,4 @@
-"""`refuse_wrong`: the checks of a loss with the head that it trains, as an error."""
+"""`refuse_wrong`: raise an error if a loss fails its checks with the head that it trains."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def refuse_wrong(head: Head, loss: Any) -> None:
         raise UserError(
             f"the loss {type(loss).__name__} is wrong: {finding.evidence}",
             rule="a loss that passes `visiongarden check`; "
-            '`examples: ClassVar = {"skip": ["loss"]}` in its class leaves the check out',
+            '`examples: ClassVar = {"skip": ["loss"]}` in its class skips this check',
             fix=finding.advice or None,
         )
 

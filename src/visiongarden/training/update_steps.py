@@ -1,4 +1,4 @@
-"""`UpdateSteps`: the steps of an epoch that update the weights, where gradients are accumulated."""
+"""`UpdateSteps`: which steps update the weights when gradients are accumulated."""
 
 from __future__ import annotations
 

@@ -266,41 +266,36 @@ def _check_coverage(matched: Match, min_coverage: float, counted: tuple[str, ...
     others = f"; only in the source: {', '.join(unused[:3])}" if unused else ""
     more = f" and {len(missing) - 3} more" if missing[3:] else ""
     what = " and ".join(counts) or "parameters"
-    others += "" if report.rules else _of_other_network(matched)
+    other = None if report.rules else rules_of_names(s.name for s in matched.only_in_source)
     raise UserError(
         f"only {share:.1%} of {report.target}'s {what} "
         f"would be copied from {report.source}; nothing was changed",
         rule=f"at least {min_coverage:.1%}" if report.paths else "at least one weight",
-        received=f"missing: {', '.join(largest)}{more}{others}{_nearest(matched)}",
-        fix=_fix(matched, share),
+        received=f"missing: {', '.join(largest)}{more}{others}{_nearest(matched, other)}",
+        fix=_fix(matched, share, other),
     )
 
 
-def _nearest(matched: Match) -> str:
-    """Return which rules came nearest to the source, and how far they matched."""
+def _nearest(matched: Match, other: tuple[Rules, float] | None) -> str:
+    """Return which rules came nearest to the source, and how far they matched.
+
+    Args:
+        matched: Match, with rules or without.
+        other: Rules of another network whose names are those of the source, as `rules_of_names`
+            returns them, if there are no rules.
+    """
     report = matched.report
-    if not report.rules:
-        return ""
-    weights = len(report.paths) + len(report.differs) + len(report.only_in_source)
-    return f"; nearest rules: {report.rules}, which match {len(report.paths)} of {weights} weights"
-
-
-def _of_other_network(matched: Match) -> str:
-    """Return which network the names of the source are those of, if shipped rules know them."""
-    found = _rules_of_source(matched)
-    if found is None:
+    if report.rules:
+        count, weights = len(report.paths), len(report.differs) + len(report.only_in_source)
+        return f"; nearest rules: {report.rules}, which match {count} of {count + weights} weights"
+    if other is None:
         return "; no shipped rules match more weights"
-    rules, share = found
+    rules, share = other
     needs = f", for the backbone {rules.backbone}" if rules.backbone else ""
     return f"; nearest rules: {rules.name}{needs}, which know {share:.0%} of these names"
 
 
-def _rules_of_source(matched: Match) -> tuple[Rules, float] | None:
-    return rules_of_names(stored.name for stored in matched.only_in_source)
-
-
-def _fix(matched: Match, share: float) -> str:
-    other = None if matched.report.rules else _rules_of_source(matched)
+def _fix(matched: Match, share: float, other: tuple[Rules, float] | None) -> str:
     if other is not None and other[0].backbone:
         return f"a model with the backbone {other[0].backbone}"
     rename = proposed(matched.only_in_source, matched.only_in_target)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from visiongarden.data.readers.build import read_text
 from visiongarden.errors import DataError
@@ -27,11 +27,19 @@ def delimiter_of(line: str) -> str:
     return max(_DELIMITERS, key=line.count)
 
 
+def cells_of(words: Iterable[str], delimiter: str) -> list[str]:
+    """Return the cells of a row without the white space around them.
+
+    Decimal commas become points if commas do not separate the cells.
+    """
+    cells = [word.strip() for word in words]
+    return cells if delimiter == "," else [_with_point(cell) for cell in cells]
+
+
 def rows_of(file: Place) -> Iterator[tuple[int, list[str]]]:
     """Yield the line number and the cells of each row of a CSV file that is not empty.
 
-    Cells have no white space around them. If commas do not separate cells, decimal commas become
-    points.
+    Cells are those of `cells_of`.
 
     Raises:
         DataError: The file cannot be read, or is not CSV.
@@ -41,9 +49,7 @@ def rows_of(file: Place) -> Iterator[tuple[int, list[str]]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for words in reader:
-            cells = [word.strip() for word in words]
-            if delimiter != ",":
-                cells = [_with_point(cell) for cell in cells]
+            cells = cells_of(words, delimiter)
             if any(cells):
                 yield reader.line_num, cells
     except csv.Error as error:

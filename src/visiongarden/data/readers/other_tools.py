@@ -9,7 +9,7 @@ from typing import Any
 
 from visiongarden.data.file_names import names_in
 from visiongarden.data.readers.build import MAX_TEXT
-from visiongarden.data.readers.delimited import delimiter_of
+from visiongarden.data.readers.delimited import cells_of, delimiter_of
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place, read_bytes, read_ends
 
@@ -144,9 +144,7 @@ def _csv(text: str, name: str) -> Found:
     first, *lines = text.lstrip().splitlines()[:50] or [""]
     mark = delimiter_of(first)
     header = [word.strip().strip('"').lower() for word in first.split(mark)]
-    rows = [line.split(mark) for line in lines if line.strip()]
-    if mark != ",":  # decimal commas
-        rows = [[cell.replace(",", ".") for cell in row] for row in rows]
+    rows = [cells_of(line.split(mark), mark) for line in lines if line.strip()]
     if {"region_shape_attributes", "region_attributes"} & set(header):
         return "VIA", ""
     if name == "_annotations.csv":
@@ -156,7 +154,7 @@ def _csv(text: str, name: str) -> Found:
     if not set(IMAGE_COLUMNS) & set(header):
         return None
     used = [i for i, word in enumerate(header) if word not in (*OTHER_COLUMNS, *IMAGE_COLUMNS)]
-    found = {row[i].strip() for row in rows if len(row) == len(header) for i in used}
+    found = {row[i] for row in rows if len(row) == len(header) for i in used}
     cells = {"" if cell.lower() in UNKNOWN else cell for cell in found}
     if not used or not cells or BOX_COLUMNS & set(header):
         return None

@@ -82,7 +82,7 @@ def writer_of(format: str) -> Writer:
         raise Writer.unknown(format, sorted({*Writer.by_name(), *(p.name for p in provided)}))
     raise UserError(
         f"the format {format!r:.90} is not that of a registered writer",
-        rule="the entry point of a package names the format of the writer",
+        rule="an entry point whose name is the format of its writer",
         received=f"{place(kind)} has the format {kind.own_name()!r}",
         fix=f'format: ClassVar[str] = "{format}"',
     )

@@ -49,14 +49,20 @@ def state_dict_in(
         return next(iter(inner.values()))
     if not inner and "" in found:
         return found[""]
+    rule = "a dict from names to tensors, or a dict that contains one such dict"
+    if inner:
+        raise UserError(
+            f"{label} contains several state dicts",
+            rule=rule,
+            received=", ".join(inner),
+            fix=option("state_dict", next(iter(inner))),
+        )
     keys = list(loaded)[:5] if isinstance(loaded, Mapping) else [type(loaded).__name__]
     raise UserError(
-        f"{label} contains " + ("several state dicts" if inner else "no state dict"),
-        rule="a dict from names to tensors, or a dict that contains one such dict",
-        received=", ".join(inner or map(str, keys)),
-        fix=option("state_dict", next(iter(inner)))
-        if inner
-        else "torch.save(model.state_dict(), path)",
+        f"{label} contains no state dict",
+        rule=rule,
+        received=", ".join(map(str, keys)),
+        fix="torch.save(model.state_dict(), path)",
     )
 
 
