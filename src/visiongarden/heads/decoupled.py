@@ -28,7 +28,8 @@ class Decoupled(Head):
 
     Attributes:
         num_classes: number of classes, without background.
-        width: factor on the 256 channels of every convolution.
+        width: factor on the 256 channels of every convolution. None uses the channels of the finest
+            level, which are the same number in all published sizes.
         depthwise: whether the 3×3 convolutions are depthwise separable.
         prior: probability of an object and of each class before training; YOLOX uses 0.01 for both.
             "auto" is min(0.01, 8 / (640 / stride)**2) for the objectness, and min(0.01, 0.6 /
@@ -50,7 +51,7 @@ class Decoupled(Head):
     """
 
     num_classes: Classes
-    width: Multiplier = 1.0
+    width: Multiplier | None = None
     depthwise: bool = False
     prior: Prior = "auto"
     activation: str = "silu"
@@ -65,7 +66,8 @@ class Decoupled(Head):
             level -> {"boxes": (B, H, W, 4), "objectness": (B, H, W, 1), "classes": (B, H, W,
             num_classes)}.
         """
-        filters = int(256 * self.width)
+        finest = next(iter(features.values()))
+        filters = finest.shape[-1] if self.width is None else int(256 * self.width)
         class_bias = conditional_class_bias(self.prior, self.num_classes)
         raw: RawPredictions = {}
         for level, x in features.items():
