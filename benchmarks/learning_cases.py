@@ -114,7 +114,7 @@ CASES = {
     "coco_by": Case(DATA / "coco_by", "COCO", **_FEW, min_side=8.0),
     "scenes21": Case(None, "COCO", **_FEW, classes=21),
     "scenes80": Case(None, "COCO", **_FEW, classes=80),
-    "letters": Case(DATA / "asl_letters" / "asl.yaml", "YOLO", 20, 256, 16, test="test"),
+    "letters": Case(DATA / "asl_letters", "YOLO", 20, 256, 16, test="test"),
     "bccd": Case(DATA / "bccd", "VOC", 40, test="test"),
     "raccoon": Case(DATA / "raccoon", "VOC", 60),
     "nuclei16": Case(*_NUCLEI, **_MASKS | {"size": 256}, copy=few_nuclei),
