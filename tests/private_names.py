@@ -43,7 +43,7 @@ def own_names(tree):
             yield node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "object.__setattr__":
+        elif isinstance(node, ast.Call) and last_name(node.func) == "__setattr__":
             yield from (text.value for text in node.args if isinstance(text, ast.Constant))
 
 
@@ -64,6 +64,7 @@ def private_uses(tree, own, of_keras=frozenset()):
         of_keras: Names of the classes that derive from one of Keras.
     """
     keras_names = private_names_of_keras()
+    on_self, on_others = own | PUBLIC_UNDERSCORES, (own - keras_names) | PUBLIC_UNDERSCORES
     for node in ast.walk(tree):
         for name in imported_modules(node):
             if name.partition(".")[0] in BACKENDS and PRIVATE_MODULES.match(name):
@@ -71,12 +72,12 @@ def private_uses(tree, own, of_keras=frozenset()):
         if isinstance(node, ast.ClassDef) and node.name in of_keras:
             # Such an attribute or method would replace that of Keras.
             names = [n.name for n in node.body if isinstance(n, ast.FunctionDef)]
-            on_self = [a for a in ast.walk(node) if isinstance(a, ast.Attribute) and is_on_self(a)]
-            for name in {*names, *(a.attr for a in on_self)} & keras_names:
+            found = [a for a in ast.walk(node) if isinstance(a, ast.Attribute) and is_on_self(a)]
+            for name in {*names, *(a.attr for a in found)} & keras_names:
                 yield node.lineno, f"{node.name}.{name}"
         if isinstance(node, ast.Attribute) and is_private(node.attr):
-            known = own if is_on_self(node) else own - keras_names
-            if node.attr not in known | PUBLIC_UNDERSCORES:
+            allowed = on_self if is_on_self(node) else on_others
+            if node.attr not in allowed:
                 yield node.lineno, node.attr
         # Names as text: `vars(layer)["_layers"]`, `getattr(tensor, "_keras_history")`.
         for text in texts_of_names(node):
@@ -89,15 +90,23 @@ def texts_of_names(node):
     if isinstance(node, ast.Subscript):
         return [node.slice]
     if isinstance(node, ast.Call):
-        name = ast.unparse(node.func).rpartition(".")[-1]
+        name = last_name(node.func)
         return (
             node.args if name in ("getattr", "hasattr", "setattr", "delattr", "get", "pop") else []
         )
     return []
 
 
+def last_name(node):
+    """Return the name of a variable, or of the attribute of any object."""
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", None)
+
+
 def is_on_self(attribute):
-    return ast.unparse(attribute.value) in {"self", "cls", "super()"}
+    value = attribute.value
+    if isinstance(value, ast.Call):
+        return last_name(value.func) == "super" and not value.args
+    return isinstance(value, ast.Name) and value.id in {"self", "cls"}
 
 
 def classes_of_keras(trees):
@@ -119,5 +128,7 @@ def classes_of_keras(trees):
         found |= more
 
 
+@functools.cache
 def parsed(folder):
+    """Return the syntax tree of each Python file in a folder."""
     return {file: ast.parse(file.read_text("utf-8")) for file in sorted(folder.rglob("*.py"))}

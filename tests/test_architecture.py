@@ -222,6 +222,7 @@ def test_tensors_are_annotated():
     assert untyped == set()
 
 
+@pytest.mark.xdist_group("syntax trees")
 def test_private_names_are_used_in_backends_only():
     """A release of Keras or of a backend may rename them; `backends` has a way without them."""
     source = ROOT / "src" / "visiongarden"
@@ -244,6 +245,7 @@ OF_FILES = {
 """Files that import PyTorch to read its file format, whatever the backend is."""
 
 
+@pytest.mark.xdist_group("syntax trees")
 def test_backends_are_imported_in_backends_only():
     source, found = ROOT / "src" / "visiongarden", []
     for file, tree in parsed(source).items():
@@ -260,6 +262,7 @@ WITHOUT_PUBLIC_NAME = {("tests/repetition/test_repeats.py", "_inbound_nodes")}
 """What tests may use: Keras has no public access to the calls of a layer."""
 
 
+@pytest.mark.xdist_group("syntax trees")
 @pytest.mark.slow  # scans all tests; the next one scans the package
 def test_tests_use_public_names():
     folders = [ROOT / name for name in ("tests", "benchmarks", "examples")]

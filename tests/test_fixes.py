@@ -82,17 +82,21 @@ def fixes():
     found = []
     for file in sorted(SOURCE.rglob("*.py")):
         tree = ast.parse(file.read_text())
-        functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
-        for node in ast.walk(tree):
-            if not isinstance(node, ast.Call):
-                continue
-            for keyword in node.keywords:
+        for node, around in nodes_in_functions(tree, tree):
+            for keyword in node.keywords if isinstance(node, ast.Call) else []:
                 if keyword.arg == "fix":
-                    inside = [f for f in functions if any(n is node for n in ast.walk(f))]
-                    around = inside[-1] if inside else tree
                     TREES[id(around)] = tree
                     found.append((file, around, keyword.value))
     return found
+
+
+def nodes_in_functions(node, around):
+    """Yield each node below one with the innermost function that contains it."""
+    for child in ast.iter_child_nodes(node):
+        yield child, around
+        yield from nodes_in_functions(
+            child, child if isinstance(child, ast.FunctionDef) else around
+        )
 
 
 FIXES = fixes()

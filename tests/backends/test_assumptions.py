@@ -37,6 +37,7 @@ def test_a_check_leaves_no_trace():
     assert keras.ops.convert_to_numpy(keras.random.uniform((4,))).tolist() == expected
 
 
+@pytest.mark.xdist_group("syntax trees")
 def test_every_private_name_has_an_assumption():
     trees = parsed(ROOT / "backends")
     own = {name for tree in parsed(ROOT).values() for name in own_names(tree)}

@@ -243,7 +243,7 @@ JUNK = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.sampled_from(list(leaves(COMPLETE))), JUNK)
 def test_a_card_from_outside_is_read_or_refused(tmp_path_factory, place, junk):
     fields = copy.deepcopy(COMPLETE)

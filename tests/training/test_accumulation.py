@@ -84,6 +84,7 @@ def test_an_optimizer_of_keras(tmp_path):
     assert_one_update(segmenter, masks(), tmp_path, pieces=4, optimizer=rates)
 
 
+@pytest.mark.slow  # tests/training/test_optimizers.py counts the updates of a complete run
 def test_the_last_update_of_an_epoch_has_the_remaining_batches(tmp_path):
     """Three batches are two updates in each epoch, and a run ends after one of them."""
     counted = []

@@ -356,7 +356,7 @@ class KerasMetric(KerasObject):
         return super()._is_kind(value) or (
             isinstance(value, type)
             and not value.__module__.startswith("keras.")
-            and "update_state" in dir(value)
+            and any("update_state" in vars(base) for base in value.__mro__)
         )
 
 
