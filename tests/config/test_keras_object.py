@@ -150,7 +150,7 @@ def test_an_object_of_an_unregistered_class():
     class Mine(keras.optimizers.SGD):
         pass
 
-    with pytest.raises((UserError, ValidationError), match="no name that a recipe could hold"):
+    with pytest.raises((UserError, ValidationError), match="optimizer 'Mine' is not registered"):
         KerasOptimizer.model_validate(Mine(0.1))
 
 

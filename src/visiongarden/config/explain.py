@@ -53,7 +53,12 @@ def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
         cls: class of which `data` is not a valid value.
         data: the invalid data. Their `type` entries determine which field names are valid where.
     """
-    errors = [(_field_path(item, cls, data), *_error(item, cls, data)) for item in error.errors()]
+    errors = [
+        (_field_path(item, cls, data), *_error(item, cls, data))
+        for item in error.errors()
+        # A default that depends on other fields, which are reported themselves.
+        if item["type"] != "default_factory_not_called"
+    ]
     # Pydantic reports a union once for each member, often in the same words.
     errors = list(dict.fromkeys(errors))
     if len(errors) == 1:

@@ -9,7 +9,7 @@ import importlib
 import math
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 from pydantic import Field, model_validator
@@ -17,8 +17,9 @@ from pydantic import Field, model_validator
 from visiongarden import plugins, registry
 from visiongarden.backends.recorded_arguments import is_derived_by_keras
 from visiongarden.config.keras_signature import Parameters, parameters_of
-from visiongarden.config.value import Value
+from visiongarden.config.value import REGISTERED, Value, registration, subclasses
 from visiongarden.errors import ConfigError, UserError, nearest
+from visiongarden.kinds import PACKAGE
 
 _Class: TypeAlias = type[Any]
 # In the classes below, `type` is the name of a field.
@@ -167,6 +168,10 @@ class KerasObject(Value):
                 rule=f"the name of a class derived from {cls._base_name()}",
                 fix=nearest(class_name, names) or f"class {class_name}({cls._base_name()}): ...",
             )
+        package, _, class_name = name.rpartition(">")
+        for each in cls._derived():
+            if each.__name__ == class_name and each.__module__.startswith(package):
+                raise cls._not_registered(each)
         raise ConfigError(
             f"unknown {cls.kind} {name!r}",
             rule="the name of a public class of Keras or of a registered class; import the module "
@@ -192,6 +197,24 @@ class KerasObject(Value):
         )
 
     @classmethod
+    def _not_registered(cls, kind: _Class) -> ConfigError:
+        """Return the error of a class that exists, but has no name in recipes."""
+        return ConfigError(
+            f"{cls.kind} {kind.__name__!r} is not registered",
+            rule=REGISTERED,
+            received=f"the class {kind.__name__} of {kind.__module__}, without @vg.register",
+            fix=registration(kind),
+        )
+
+    @classmethod
+    def _derived(cls) -> Iterator[_Class]:
+        """Yield the classes of the user that are derived from that of Keras."""
+        base = cls._base()
+        for kind in () if base is None else subclasses(base):
+            if kind.__module__.partition(".")[0] not in ("keras", PACKAGE):
+                yield kind
+
+    @classmethod
     def short(cls, name: str) -> str:
         """Return the shortest name of the class that a name or key denotes."""
         return cls._name_of(cls.find(name)) or name
@@ -205,13 +228,7 @@ class KerasObject(Value):
         """
         name = cls._name_of(type(value))
         if name is None:
-            kind = type(value).__name__
-            raise ConfigError(
-                f"the {cls.kind} {kind} has no name that a recipe could hold",
-                rule="an object of a public class of Keras or of a registered one",
-                received=f"{value!r:.80}",
-                fix=f"@vg.register\nclass {kind}(...): ...",
-            )
+            raise cls._not_registered(type(value))
         if not isinstance(value, _WithConfig):
             raise ConfigError(
                 f"the {cls.kind} {name} cannot be written as plain data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from visiongarden import plugins, registry
-from visiongarden.config.value import Typed
+from visiongarden.config.value import Typed, subclasses
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.kinds import kind_looked_up_in
 
@@ -70,8 +70,20 @@ class Named(Typed):
         provided = kind is not None and plugins.providing(kind.name, name)
         if name in cls.kinds() or provided or ">" in name or ":" in name:
             return super().find(name)
+        unregistered = cls.unregistered_as(name)
+        if unregistered is not None:
+            raise cls._not_registered(name, unregistered)
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
         raise cls.unknown(name, sorted({*known, *more}))
+
+    @classmethod
+    def unregistered_as(cls, name: str) -> type[Self] | None:
+        """Return the class of a name, of either sort, that is defined but not registered."""
+        for kind in subclasses(cls):
+            if vars(kind).get(cls.attribute) == name and registry.key_of(kind) is None:
+                found: type[Self] = kind
+                return found
+        return super().unregistered_as(name)
 
     @classmethod
     def unknown(cls, name: str, names: list[str]) -> ConfigError:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from visiongarden.config.value import Value
+from visiongarden.config.value import REGISTERED, Typed, Value, registration
 from visiongarden.errors import UserError
 from visiongarden.plugins import installed
 
@@ -57,13 +57,18 @@ class Unknown(Value):
         module = next((plugin.module for plugin in installed() if plugin.key in keys), None)
         if module is None and keys:
             module = keys[0].partition(">")[0]
+        fix = "vg.transfer(file, model)  # with a model that has a known value"
+        rule = "the module of a custom class is imported before the file is opened"
+        defined = next(filter(None, map(Typed.unregistered_as, keys)), None)
+        if defined is not None:
+            rule, fix = REGISTERED, registration(defined)
+        elif module is not None:
+            fix = f"import {module}  # on the command line: --import {module}"
         return UserError(
             f"{what} is unknown, so the model cannot be trained",
-            rule="the module of a custom class is imported before the file is opened",
+            rule=rule,
             received=self.reason or self.text[:200],
-            fix=f"import {module}  # on the command line: --import {module}"
-            if module is not None
-            else "vg.transfer(file, model)  # with a model that has a known value",
+            fix=fix,
         )
 
     def __repr__(self) -> str:

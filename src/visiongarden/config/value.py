@@ -14,7 +14,12 @@ from visiongarden import plugins, registry
 from visiongarden.config.explain import explain
 from visiongarden.config.files import is_writing_files
 from visiongarden.errors import ConfigError, nearest
-from visiongarden.kinds import KINDS, kind_looked_up_in
+from visiongarden.kinds import KINDS, PACKAGE, kind_looked_up_in
+
+REGISTERED = (
+    "files and recipes contain registered classes; a derived class is registered separately"
+)
+"""Rule of errors about classes that are not registered."""
 
 
 class Value(BaseModel):
@@ -129,6 +134,9 @@ class Typed(Value):
                 rule="its module must be imported first; loading a file never imports modules",
                 fix=f"import {module} (on the command line: --import {module})",
             )
+        unregistered = cls.unregistered_as(name)
+        if unregistered is not None:
+            raise cls._not_registered(name, unregistered)
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
         bases = [
             base
@@ -149,18 +157,33 @@ class Typed(Value):
         """Return the error of a name that an imported module does not have, or not registered."""
         value = vars(sys.modules[module]).get(name)
         if isinstance(value, type) and issubclass(value, cls):
-            return ConfigError(
-                f"{cls.__name__} '{module}:{name}' is not registered",
-                rule="files and recipes contain registered classes",
-                received=f"the class {name} of {module}, without @vg.register",
-                fix=f"@vg.register\nclass {name}({_base_of(value) or cls.__name__}): ...",
-            )
+            return cls._not_registered(f"{module}:{name}", value)
         names = [e.cls.__name__ for e in registry.registered(cls).values() if e.module == module]
         return ConfigError(
             f"unknown {cls.__name__} '{module}:{name}'",
             rule=f"a registered class of the module, derived from {cls.__name__}",
             fix=nearest(name, names) or f"@vg.register\nclass {name}({cls.__name__}): ...",
         )
+
+    @classmethod
+    def _not_registered(cls, name: str, kind: type) -> ConfigError:
+        """Return the error of a class that exists, but is not registered."""
+        return ConfigError(
+            f"{cls.__name__} {name!r} is not registered",
+            rule=REGISTERED,
+            received=f"the class {kind.__name__} of {kind.__module__}, without @vg.register",
+            fix=registration(kind),
+        )
+
+    @classmethod
+    def unregistered_as(cls, name: str) -> type[Self] | None:
+        """Return the class of a name that is defined, but not registered, or None."""
+        package, _, class_name = name.rpartition(">")
+        for kind in subclasses(cls):
+            is_named = kind.__name__ == class_name and not _is_base(kind)
+            if is_named and kind.__module__.startswith(package) and registry.key_of(kind) is None:
+                return kind
+        return None
 
     @classmethod
     def _registered_as(cls, name: str) -> type[Self] | None:
@@ -222,7 +245,7 @@ class Typed(Value):
         if isinstance(data, Mapping):
             fields = dict(data)
             name = fields.pop("type", None)
-            if name is None and cls not in cls.kinds().values() and cls.__subclasses__():
+            if name is None and cls.__subclasses__() and _is_base(cls):
                 raise ConfigError(
                     f"the type of {cls.__name__} is missing",
                     fix=f"add `type:`, one of {', '.join(cls.kinds())}",
@@ -300,6 +323,37 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (set, frozenset)):
         return sorted(_plain(item) for item in value)
     return value
+
+
+def unregistered_in(value: Any) -> Iterator[type]:
+    """Yield the classes of the typed values in a value that are not registered."""
+    if isinstance(value, Typed) and registry.key_of(type(value)) is None:
+        yield type(value)
+    inner: Any = value if isinstance(value, (list, tuple)) else ()
+    if isinstance(value, Value | Mapping):
+        inner = dict(value).values()
+    for each in inner:
+        yield from unregistered_in(each)
+
+
+def registration(kind: type) -> str:
+    """Return the definition of a class with the line that registers it, for the fix of an error."""
+    return f"@vg.register\nclass {kind.__name__}({kind.__bases__[0].__name__}): ..."
+
+
+def subclasses(kind: type[Any]) -> Iterator[Any]:
+    """Yield the classes that are derived from a class."""
+    each: type[Any]
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def _is_base(cls: type) -> bool:
+    """Return whether a class is one from which components are derived, and no component."""
+    if registry.key_of(cls) is not None:
+        return False
+    return cls.__module__.partition(".")[0] == PACKAGE or _base_of(cls) is None
 
 
 def _base_of(kind: type) -> str | None:

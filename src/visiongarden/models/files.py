@@ -30,11 +30,14 @@ from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.keras_stubs import add_stubs, import_class
 from visiongarden.backends.names import fresh_names
 from visiongarden.backends.weightless import fill, is_only_its_weights, weightless
+from visiongarden.config.value import REGISTERED, unregistered_in
 from visiongarden.errors import ModelFileError, UserError, nearest
 from visiongarden.layers.nested import set_trainable, trainable_inside
 from visiongarden.models.compiled import OPTIMIZER, restore_compiled
 from visiongarden.models.definition import compare_definition, definition
 from visiongarden.models.serializable import (
+    decorator,
+    key_of,
     quantization_error,
     refuse_quantized,
     registered_class,
@@ -320,11 +323,13 @@ def written(part: Any) -> dict[str, Any]:
         A dict with the module, class name, registered key and fields of the part.
 
     Raises:
-        UserError: If the class of the part is not registered, so that no process could load the
-            file.
+        UserError: If the class of the part, or of a value in its fields, is not registered, so that
+            no process could load the file.
     """
     cls = type(part)
     key = required_key(cls)
+    for each in unregistered_in(part):  # a loss, or a part of it
+        required_key(each)
     return {
         "module": cls.__module__,
         "class_name": cls.__name__,
@@ -357,13 +362,30 @@ def _registered(config: Mapping[str, Any], kind: type) -> Any:
     found = registered_class(key, kind)
     if found is not None:
         return found
-    module = config.get("module")
+    module, what = config.get("module"), f"the file needs the {kind.__name__.lower()} {key!r}"
+    defined = _defined(module, config.get("class_name"), kind)
+    if defined is not None:
+        raise ModelFileError(
+            f"{what}, which is not registered",
+            rule=REGISTERED,
+            received=f"the class {defined.__name__} of {module}, without @vg.register",
+            fix=f"put {decorator(defined)} above class {defined.__name__}",
+        )
     raise ModelFileError(
-        f"the file needs the {kind.__name__.lower()} {key!r}, which is not registered",
+        f"{what}, which is not registered",
         rule="loading imports nothing; import the module that registers the class first",
         received=_provider(module),
         fix=_registration(key, module, kind),
     )
+
+
+def _defined(module: Any, name: Any, kind: type) -> Any:
+    """Return a class of a module that the user has imported, or None."""
+    imported = sys.modules.get(module) if isinstance(module, str) else None
+    found = None if imported is None else vars(imported).get(str(name))
+    if isinstance(found, type) and issubclass(found, kind) and key_of(found) is None:
+        return found
+    return None
 
 
 def _provider(module: Any) -> str | None:

@@ -10,6 +10,7 @@ import keras
 
 from visiongarden import registry
 from visiongarden.backends.sublayers import with_sublayers
+from visiongarden.config.value import REGISTERED
 from visiongarden.errors import UserError
 
 
@@ -41,7 +42,7 @@ def required_key(cls: type) -> str:
         )
     raise UserError(
         f"{cls.__name__} is not registered, so the file could not be loaded",
-        rule="a class in a file is registered under a key, by which it is found again",
+        rule=REGISTERED,
         received=f"{cls.__module__}.{cls.__qualname__}",
         fix=f"put {decorator(cls)} above class {cls.__name__}",
     )
@@ -49,10 +50,15 @@ def required_key(cls: type) -> str:
 
 def decorator(cls: Any) -> str:
     """Return the line of code that registers a class or function, to put above its definition."""
-    package = cls.__module__.partition(".")[0]
+    return decorator_in(cls.__module__, inspect.isfunction(cls))
+
+
+def decorator_in(module: str, is_function: bool = False) -> str:
+    """Return the line of code that registers a class or function of a module."""
+    package = module.partition(".")[0]
     # The name of a script changes with the way in which it is run.
     package = "my_project" if package == "__main__" else package
-    if inspect.isfunction(cls):
+    if is_function:
         return f'@keras.saving.register_keras_serializable(package="{package}")'
     return f'@vg.register(package="{package}")'
 
@@ -69,7 +75,12 @@ def registered_class(key: str, kind: type) -> Any:
 
 
 def unregistered(config: Any) -> Iterator[str]:
-    """Yield the classes and functions in a config that Keras could not find when reading it.
+    """Yield the classes and functions in a config that Keras could not find when reading it."""
+    yield from (name for name, _ in unregistered_with_modules(config))
+
+
+def unregistered_with_modules(config: Any) -> Iterator[tuple[str, str]]:
+    """Yield name and module of the classes and functions in a config that Keras could not find.
 
     Opening a model file must not import anything that the file names.
     """
@@ -77,7 +88,7 @@ def unregistered(config: Any) -> Iterator[str]:
         module, key = config.get("module"), config.get("registered_name")
         if config.get("class_name") == "function":
             if not _is_known_function(config):
-                yield str(config.get("config"))
+                yield str(config.get("config")), str(module)
             return
         known = module in (None, "builtins") or str(module).partition(".")[0] == "keras"
         if (
@@ -85,12 +96,12 @@ def unregistered(config: Any) -> Iterator[str]:
             and not known
             and keras.saving.get_registered_object(str(key)) is None
         ):
-            yield str(key or module)
+            yield str(key or module), str(module)
         for item in config.values():
-            yield from unregistered(item)
+            yield from unregistered_with_modules(item)
     elif isinstance(config, list):
         for item in config:
-            yield from unregistered(item)
+            yield from unregistered_with_modules(item)
 
 
 def _is_known_function(config: dict[str, Any]) -> bool:

@@ -6,13 +6,14 @@ import json
 from inspect import isfunction
 from typing import Any
 
+from visiongarden.config.value import REGISTERED
 from visiongarden.data.preprocessing import Preprocessing
 from visiongarden.errors import ModelFileError, UserError
 from visiongarden.layers.arguments import bound_arguments, construct, deserialized, serialized
 from visiongarden.models.files import read_part, written
 from visiongarden.models.preprocessed import read_preprocessing
 from visiongarden.models.resizing import resize_in, written_resize
-from visiongarden.models.serializable import decorator, unregistered
+from visiongarden.models.serializable import decorator_in, unregistered_with_modules
 from visiongarden.parts import Backbone, Decoder, Head, Part
 from visiongarden.transforms import Resizing
 from visiongarden.types import ClassMap
@@ -119,14 +120,13 @@ def _written(cls: type, name: str, value: Any) -> Any:
             received=type(value).__name__,
             fix=f"build {type(value).__name__} in {cls.__name__}.__init__ from such arguments",
         ) from error
-    missing = next(unregistered(found), None)
-    if missing is not None:
-        defined = value if isfunction(value) else type(value)
+    # Not always the class of the value itself: a layer may contain the layer that is missing.
+    for missing, module in unregistered_with_modules(found):
         raise UserError(
             f"argument {name} of {cls.__name__} cannot be saved: {missing} is not registered",
-            rule="classes and functions in a file are registered under a key",
+            rule=REGISTERED,
             received=repr(value)[:80],
-            fix=f"put {decorator(defined)} above the definition of {missing}",
+            fix=f"put {decorator_in(module, isfunction(value))} above the definition of {missing}",
         )
     return found
 
