@@ -11,7 +11,7 @@ from tests.private_names import own_names, parsed, private_uses
 
 import visiongarden as vg
 from visiongarden import UserError
-from visiongarden.backends import assumptions, reserved_names, versions
+from visiongarden.backends import assumptions, graph, reserved_names, versions
 from visiongarden.backends.assumptions import ASSUMPTIONS, require
 
 ROOT = Path(vg.__file__).parent
@@ -66,7 +66,7 @@ def test_an_assumption_that_does_not_hold_is_an_error_under_an_untested_version(
     with pytest.raises(
         UserError, match=r"keras 99\.1\.0 works in another way.*show fails"
     ) as error:
-        vg.backends.graph.node_of(keras.KerasTensor((1,)))
+        graph.node_of(keras.KerasTensor((1,)))
     assert error.value.fix == f'pip install "keras=={versions.TESTED["keras"][-1]}.*"'
     require("autocast")  # holds, under any version
 
