@@ -396,7 +396,7 @@ def test_a_missing_split_is_named_by_the_field_that_chooses_it(tmp_path):
     import numpy as np
 
     from visiongarden.recipes import resolve
-    from visiongarden.recipes.resolution import read_split
+    from visiongarden.recipes.splits import read_split
 
     for split in ("train", "other"):
         for name in ("a", "b"):
@@ -405,6 +405,6 @@ def test_a_missing_split_is_named_by_the_field_that_chooses_it(tmp_path):
             cv2.imwrite(str(folder / "0.png"), np.zeros((8, 8, 3), np.uint8))
     recipe = resolve(tmp_path / "set", reader="ClassFolders")
     with pytest.raises(UserError, match="no split 'val'") as error:
-        read_split(recipe.task, recipe.data, "val")
+        read_split(recipe.kind, recipe.data, "val")
     recipe = resolve(tmp_path / "set", reader="ClassFolders", overrides=[error.value.fix])
-    assert len(read_split(recipe.task, recipe.data, "val")) == 2
+    assert len(read_split(recipe.kind, recipe.data, "val")) == 2

@@ -15,7 +15,7 @@ from visiongarden.doctor import diagnose
 from visiongarden.doctor.checking import check
 from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.resolution import read_split
+from visiongarden.recipes.splits import read_split
 
 
 def findings(root, kind):
@@ -204,4 +204,4 @@ def test_corners_from_one_on_the_command_line_and_in_a_recipe(tmp_path, capsys):
         assert ended.value.code == 0, capsys.readouterr()
     assert read(tmp_path / "copy").row(0).boxes.tolist() == [[0, 0, 40, 30]]
     recipe = resolve(source, overrides=[f"data.reader={reader}"])
-    assert read_split("detection", recipe.data, "train").row(0).boxes.tolist() == [[0, 0, 40, 30]]
+    assert read_split(recipe.kind, recipe.data, "train").row(0).boxes.tolist() == [[0, 0, 40, 30]]

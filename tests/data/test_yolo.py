@@ -11,7 +11,8 @@ from visiongarden.data import read
 from visiongarden.data.readers import opened, splits_of
 from visiongarden.errors import DataError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.resolution import read_split
+from visiongarden.recipes.splits import read_split
+from visiongarden.tasks import DetectionTask
 
 # Images of 40 × 30 pixels; boxes by hand: (0.5, 0.5, 0.5, 0.4) is 10 to 30 across, 9 to 21 down.
 LINE, BOX = "1 0.5 0.5 0.5 0.4", [10, 9, 30, 21]
@@ -196,17 +197,17 @@ def test_a_single_split_is_divided_by_file_name(tmp_path):
     assert all(names)
     assert len(names[0]) > 40
     for split in ("train", "val"):
-        assert len(read_split("detection", resolve(tmp_path).data, split)) == len(parts[split])
+        assert len(read_split(DetectionTask(), resolve(tmp_path).data, split)) == len(parts[split])
 
 
 def test_few_images_are_not_divided_and_the_fix_is_an_override(tmp_path):
     make(tmp_path, "train: images/train\nnames: [cat, dog]\n")
     assert len(read(tmp_path)) == 2
     with pytest.raises(DataError) as caught:
-        read_split("detection", resolve(tmp_path).data, "val")
+        read_split(DetectionTask(), resolve(tmp_path).data, "val")
     assert caught.value.fix == "data.val=train"
     fixed = resolve(tmp_path, overrides=[caught.value.fix])
-    assert len(read_split("detection", fixed.data, "val")) == 2
+    assert len(read_split(DetectionTask(), fixed.data, "val")) == 2
     with pytest.raises(DataError, match="fix: split='train'"):
         read(tmp_path, split="val")
 

@@ -11,7 +11,8 @@ import visiongarden as vg
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.evaluation.forward import forward_of
 from visiongarden.recipes.preprocessing import preprocessing_for
-from visiongarden.recipes.resolution import read_split, resolve
+from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.splits import read_split
 
 RANDOM = np.random.default_rng(0)
 MODEL = {
@@ -154,7 +155,7 @@ def test_the_fix_of_a_recipe_is_an_override(tmp_path):
     )
     assert recipe.model.preprocessing.is_same_to_backbone(expected)
     assert recipe.model.preprocessing.scale == pytest.approx(2 / 65535)
-    split = read_split("classification", recipe.data, "train")
+    split = read_split(recipe.kind, recipe.data, "train")
     assert preprocessing_for(recipe, split) == recipe.model.preprocessing
 
 
@@ -175,7 +176,7 @@ def test_the_range_of_images_for_a_backbone_with_preprocessing(tmp_path):
     root = folders(tmp_path / "data", random_image((32, 64, 3), "uint16"), "npy")
     mobilenet = "model.backbone={type: KerasApplication, name: MobileNetV2, levels: [p5]}"
     recipe = resolve(fields(root, channels="stored", value_range=[0, 4095]), overrides=[mobilenet])
-    split = read_split("classification", recipe.data, "train")
+    split = read_split(recipe.kind, recipe.data, "train")
     chosen = preprocessing_for(recipe, split)
     assert (chosen.dtype, chosen.mean) == ("uint16", 1.0)
     assert chosen.scale == pytest.approx(2 / 4095)

@@ -284,3 +284,13 @@ def test_a_recipe_is_shown_without_its_data(tmp_path, monkeypatch, text, assumed
     assert ("80 classes assumed" in shown.title) == assumed
     outputs = {row.output[-1] for row in shown.rows if row.part == "head"}
     assert (80 if assumed else 3) in outputs
+
+
+def test_only_the_invalid_field_is_reported():
+    fields = {"data": {"path": "pets"}, "model": {"backbone": {"type": "CSPDarknet", "depht": 1}}}
+    with pytest.raises(
+        ConfigError, match=r"^model\.backbone \(CSPDarknet\): unknown field 'depht'"
+    ):
+        Recipe.from_dict(
+            fields | {"model": fields["model"] | {"head": "AnchorFree"}, "task": "detection"}
+        )

@@ -231,18 +231,17 @@ def test_environment(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert environment(3)["git"] is None
+    assert environment()["git"] is None
     run = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
     subprocess.run(["git", "init", "-q"], check=True)
     (tmp_path / "a").write_text("1")
     subprocess.run(["git", "add", "a"], check=True)
     subprocess.run([*run, "commit", "-qm", "a"], check=True)
-    found = environment(3)
+    found = environment()
     assert len(found["git"]["commit"]) == 40
     assert not found["git"]["dirty"]
     (tmp_path / "a").write_text("2")
-    assert environment(3)["git"]["dirty"]
-    assert found["seed"] == 3
+    assert environment()["git"]["dirty"]
 
 
 def test_models_of_classification_recipes_are_compared(tmp_path):

@@ -6,7 +6,8 @@ import pytest
 
 from visiongarden.errors import ConfigError, UserError
 from visiongarden.recipes.recipe import Recipe, datasets_of
-from visiongarden.recipes.resolution import read_split, resolve
+from visiongarden.recipes.resolution import resolve
+from visiongarden.recipes.splits import read_split
 
 NAMES = {"cats": ("cat", "dog"), "foxes": ("dog", "fox")}
 
@@ -39,10 +40,10 @@ def test_classes_of_all_datasets(folders):
     assert recipe.model.head.num_classes == 3
     assert [data.weight for data in recipe.datasets] == [2, 1]
     assert Recipe.from_dict(recipe.to_dict()) == recipe
-    train = read_split("detection", recipe.data, "train")
+    train = read_split(recipe.kind, recipe.data, "train")
     assert train.class_map.names == ("cat", "dog", "fox")
     assert train.images_per_epoch == 6
-    assert len(read_split("detection", recipe.data, "val")) == 4
+    assert len(read_split(recipe.kind, recipe.data, "val")) == 4
 
 
 def test_options_apply_to_all_datasets(folders):
@@ -55,7 +56,7 @@ def test_options_apply_to_all_datasets(folders):
 
 def test_one_dataset_with_a_weight(folders):
     recipe = resolve({"data": {"path": "cats", "weight": 3, "classes": ["cat", "dog"]}})
-    assert read_split("detection", recipe.data, "train").images_per_epoch == 6
+    assert read_split(recipe.kind, recipe.data, "train").images_per_epoch == 6
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from visiongarden.config import load_yaml
 from visiongarden.models import Joined
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
-from visiongarden.recipes.resolution import resolve, task_name, with_card
-from visiongarden.tasks import DetectionTask, find
+from visiongarden.recipes.resolution import chosen_task, resolve, with_card
+from visiongarden.tasks import DetectionTask
 from visiongarden.training.freezing import Freezing
 from visiongarden.types import FeatureSpec, ImageSize
 
@@ -61,7 +61,7 @@ def show(
         fields["task"] = DetectionTask.name
     data = fields.get("data")
     fields["data"] = {"path": "data"} | (dict(data) if isinstance(data, dict) else {})
-    task = find(task_name(fields))
+    task = chosen_task(fields)
     given = head if isinstance(head, dict) else {}
     words, assumed = task.assumption(ASSUMED_CLASSES)
     missing = {name: value for name, value in assumed.items() if name not in given}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -229,19 +228,11 @@ def task_of_head(model: Any) -> str | None:
     return Head.find(name).task if isinstance(name, str) else None
 
 
-def task_of_recipe(fields: Mapping[str, Any]) -> Task:
-    """Return the task of a recipe, with what it takes from the head.
-
-    Args:
-        fields: Its fields `task` and `model`. An invalid model, which the recipe reports, gives the
-            task nothing.
-    """
+def _default_transforms(fields: Mapping[str, Any]) -> tuple[Transform, ...]:
+    """Return those of the task; an invalid model, which the recipe reports, gives it nothing."""
     kind: type[Task] = Task.find(fields.get("task", DetectionTask.name))
     model = fields.get("model")  # missing if it is invalid
-    if isinstance(model, Mapping):
-        with contextlib.suppress(ConfigError):
-            model = Model.from_dict(model)
-    return kind.of_head(model.head) if isinstance(model, Model) else kind()
+    return (kind() if model is None else kind.of_head(model.head)).transforms()
 
 
 class Recipe(Value):
@@ -259,16 +250,15 @@ class Recipe(Value):
     task: str = DetectionTask.name
     model: Model
     data: Data | tuple[Data, ...]
-    transforms: tuple[Transform, ...] = Field(
-        default_factory=lambda fields: task_of_recipe(fields).transforms()
-    )
+    transforms: tuple[Transform, ...] = Field(default_factory=_default_transforms)
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
 
     @property
     def kind(self) -> Task:
         """The task, with what it takes from the head."""
-        return task_of_recipe(dict(self))
+        kind: type[Task] = Task.find(self.task)
+        return kind.of_head(self.model.head)
 
     @property
     def datasets(self) -> tuple[Data, ...]:

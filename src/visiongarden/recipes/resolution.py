@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,15 +12,18 @@ from visiongarden import plugins
 from visiongarden.cards import load, merged
 from visiongarden.config import apply_overrides, load_yaml
 from visiongarden.data.channels import layout_in
-from visiongarden.data.combined import Part, combined
 from visiongarden.data.layout import RGB
 from visiongarden.data.readers import opened, read
 from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Backbone, Head
-from visiongarden.recipes.defaults import with_default_training
 from visiongarden.recipes.initial_weights import initial_weights
-from visiongarden.recipes.length import LENGTH, default_length
-from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head, task_of_recipe
+from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
+from visiongarden.recipes.splits import as_override, read_split
+from visiongarden.recipes.training_defaults import (
+    LENGTH,
+    default_length,
+    with_default_training,
+)
 from visiongarden.tasks import (
     Defaults,
     DetectionTask,
@@ -75,9 +77,10 @@ def resolve(
         >>> resolve(fields, overrides=["training.epochs=50"]).training.epochs
         50
     """
+    fields = _fields(source)
     # The user gave all names: those in the recipe, and the overrides.
     with plugins.imported_by_name():
-        return _resolved(_fields(source), reader, invalid_boxes, overrides, task, weights)
+        return _resolved(fields, reader, invalid_boxes, overrides, task, weights)
 
 
 def _resolved(
@@ -99,30 +102,37 @@ def _resolved(
     first = [c for c in changes if c.startswith(("model.card=", "model.weights="))]
     changes = [change for change in changes if change not in first]
     fields = _with_weights(with_card(apply_overrides(fields, first)), weights)
-    name = task_name(apply_overrides(fields, [c for c in changes if _decides_task(c)]))
-    defaults = _defaults(name, fields.get("model"))
+    decided = apply_overrides(fields, [c for c in changes if _decides_task(c)])
+    chosen = chosen_task(decided)
+    tasks = _tasks_of_heads(decided.get("model"), chosen)
     model = fields.get("model", {})
+    defaults = _defaults(tasks, model)
     if isinstance(model, Mapping):
-        fields["model"] = defaults.model | {"resize": _resize(name, model)} | dict(model)
+        resize = type(common_resize(tasks.values())).__name__
+        fields["model"] = defaults.model | {"resize": resize} | dict(model)
     # Default transforms depend on the images, so overrides of transforms come last.
     late = [change for change in changes if change.startswith(("transforms.", "transforms["))]
     early = [change for change in changes if change not in late]
-    fields = apply_overrides({"task": name} | fields, early)
+    fields = apply_overrides({"task": chosen.name} | fields, early)
     fields["training"] = with_default_training(defaults, fields.get("training", {}))
-    split = _fill_from_data(fields)
-    if "transforms" not in fields:
-        training = fields["training"]
-        epochs = training.get("epochs") if isinstance(training, Mapping) else None
-        images = None if split is None else len(split)
-        chosen = task_of_recipe(fields).transforms(
-            images, epochs if isinstance(epochs, int) else None
-        )
-        is_rgb = split is None or layout_in(split) in (None, RGB)
-        fields["transforms"] = [each.to_dict() for each in chosen if is_rgb or not each.rgb_only]
-    fields = apply_overrides(fields, late)
-    recipe = Recipe.from_dict(fields)
+    split = _fill_from_data(fields, chosen, tasks)
+    if "transforms" in fields:
+        recipe = Recipe.from_dict(apply_overrides(fields, late))
+    else:
+        recipe = _with_transforms(Recipe.from_dict(fields), split, fields["training"])
+        recipe = Recipe.from_dict(apply_overrides(recipe.to_dict(), late)) if late else recipe
     recipe.model.check()
     return recipe
+
+
+def _with_transforms(recipe: Recipe, split: Any, training: Any) -> Recipe:
+    """Return the recipe with the transforms of its task for the images of the training split."""
+    epochs = training.get("epochs") if isinstance(training, Mapping) else None
+    found = recipe.kind.transforms(
+        None if split is None else len(split), epochs if isinstance(epochs, int) else None
+    )
+    is_rgb = split is None or layout_in(split) in (None, RGB)
+    return recipe.replace(transforms=tuple(each for each in found if is_rgb or not each.rgb_only))
 
 
 def _with_weights(fields: dict[str, Any], source: str | Path | None) -> dict[str, Any]:
@@ -136,19 +146,19 @@ def _with_weights(fields: dict[str, Any], source: str | Path | None) -> dict[str
     return fields | {"model": {**model, "weights": given}}
 
 
-def _defaults(name: str, model: Any) -> Defaults:
+def _defaults(tasks: Mapping[str | None, Task], model: Any) -> Defaults:
     """Return the defaults of a task, which a recipe that names all parts does not need."""
-    heads = _heads(model)
-    if heads:
+    task = next(iter(tasks.values()))
+    if None not in tasks:
         # The backbone and the decoder of the first head's task.
-        found = _defaults(Head.find(_type(next(iter(heads.values())))).task, None)
+        found = task.defaults()
         return replace(found, model={n: v for n, v in found.model.items() if n != "head"})
     try:
-        return find(name).defaults()
+        return task.defaults()
     except ConfigError:
         if not isinstance(model, Mapping) or not {"backbone", "head"} <= model.keys():
             raise
-        return Defaults() if find(name).needs_decoder else Defaults(_without_decoder(model))
+        return Defaults() if task.needs_decoder else Defaults(_without_decoder(model))
 
 
 def _without_decoder(model: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,10 +167,11 @@ def _without_decoder(model: Mapping[str, Any]) -> dict[str, Any]:
     return {"decoder": {"type": "PassOn", "levels": list(levels[-1:])}}
 
 
-def _resize(name: str, model: Any) -> str:
-    """Return the name of the default `resize` of a model."""
-    names = [Head.find(_type(head)).task for head in _heads(model).values()] or [name]
-    return type(common_resize([find(each) for each in names])).__name__
+def _tasks_of_heads(model: Any, task: Task) -> dict[str | None, Task]:
+    """Return the task of each of several heads by its name, or that of the recipe under None."""
+    return {n: find(Head.find(_type(head)).task) for n, head in _heads(model).items()} or {
+        None: task
+    }
 
 
 def _heads(model: Any) -> dict[str, Any]:
@@ -179,55 +190,6 @@ def _with_options(data: Any, options: Mapping[str, Any]) -> Any:
     if isinstance(data, list | tuple):
         return [_with_options(each, options) for each in data]
     return {**data, **options} if isinstance(data, Mapping) else data
-
-
-def read_split(task: str, data: Data | tuple[Data, ...], split: str) -> Any:
-    """Read one split of a recipe's datasets.
-
-    Args:
-        task: Name of the task.
-        data: The dataset of the recipe, or several.
-        split: "train" or "val"; the fields of `data` name the split to read.
-    """
-    if isinstance(data, Data) and data.is_plain:
-        found = _read_one(data, split)
-    else:
-        several = (data,) if isinstance(data, Data) else data
-        found = combined(
-            [
-                Part(
-                    _read_one(each, split, None if each is data else number),
-                    str(each.path),
-                    each.weight,
-                    each.classes,
-                    each.fields,
-                )
-                for number, each in enumerate(several)
-            ]
-        )
-    number = None if isinstance(data, Data) else 0
-    with spelled(partial(as_override, split, number=number)):
-        find(task).check(found)
-    return found
-
-
-def _read_one(data: Data, split: str, number: int | None = None) -> Any:
-    with spelled(partial(as_override, split, number=number)):
-        found = read(
-            data.path,
-            reader=data.reader,
-            split=data.train if split == "train" else data.val,
-            invalid_boxes=data.invalid_boxes,
-            class_names=data.class_names,
-        )
-        return found.with_channels(data.channels)
-
-
-def as_override(split: str, name: str, value: Any, number: int | None = None) -> str:
-    """Spell an argument of `read` as an override, which works in Python and for `train`."""
-    owner = "data" if number is None else f"data.{number}"
-    field = f"{owner}.{split if name == 'split' else name}"
-    return field if value is None else f"{field}={shlex.quote(str(value))}"
 
 
 def with_card(fields: dict[str, Any]) -> dict[str, Any]:
@@ -258,25 +220,24 @@ def _decides_task(override: str) -> bool:
     return path == "task" or path.startswith(("data.", "model.head"))
 
 
-def task_name(fields: Mapping[str, Any]) -> str:
-    """Return the name of the task: the one specified, else the head's, else the data's."""
-    if "task" in fields:
-        return find(str(fields["task"])).name
-    of_head, data = task_of_head(fields.get("model")), fields.get("data")
-    if of_head is not None:
-        return of_head
+def chosen_task(fields: Mapping[str, Any]) -> Task:
+    """Return the task of a recipe: the one specified, else the head's, else the data's."""
+    data = fields.get("data")
+    name = str(fields["task"]) if "task" in fields else task_of_head(fields.get("model"))
+    if name is not None:
+        return find(name)
     several = data if isinstance(data, list | tuple) else ()
     number = 0 if several else None
     first = several[0] if several else data
     if not isinstance(first, Mapping) or first.get("path") is None:
-        return DetectionTask.name
+        return DetectionTask()
     found = Data.from_dict(first)
     with spelled(partial(as_override, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
         if reader.annotations and is_decided(reader.annotations):
-            return task_of_fields(reader.annotations, root).name
-        return task_of_data(read(found.path, split=found.train, reader=reader)).name
+            return task_of_fields(reader.annotations, root)
+        return task_of_data(read(found.path, split=found.train, reader=reader))
 
 
 def _fields(source: Any) -> dict[str, Any]:
@@ -302,56 +263,52 @@ def _read(path: Path) -> dict[str, Any]:
     return {"data": {"path": str(path)}}
 
 
-def _fill_from_data(fields: dict[str, Any]) -> Any:
+def _fill_from_data(fields: dict[str, Any], task: Task, tasks: Mapping[str | None, Task]) -> Any:
     """Fill in the fields that depend on the training split: classes, epochs, batch size.
+
+    Args:
+        fields: Fields of the recipe, which are changed.
+        task: Task of the recipe.
+        tasks: Task of each head, see `_tasks_of_heads`.
 
     Returns:
         The training split; None if it was not read.
     """
     model, training = fields["model"], fields["training"]
-    if isinstance(model, dict) and isinstance(model.get("head"), str):
-        model["head"] = {"type": model["head"]}
-    heads = _incomplete(fields)
-    if heads:
-        if "data" not in fields:
-            raise ConfigError(
-                "the recipe has no dataset",
-                rule="data.path is required",
-                fix="data: {path: my_images}",
-            )
-        split = read_split(fields["task"], datasets_of(fields["data"]), "train")
-        for head, task in heads:
-            missing, provided = _missing(head, task), task.head_fields(split)
-            head.update({name: value for name, value in provided.items() if name in missing})
-    elif isinstance(training, Mapping) and _depends_on_data(fields):
-        split = _train_split_if_readable(fields)
-    else:
+    heads = _incomplete(model, tasks) if isinstance(model, dict) else []
+    if not heads and not (isinstance(training, Mapping) and _depends_on_data(fields)):
         return None
+    split = _train_split(task, fields, is_needed=bool(heads))
     if split is None:
         return None
+    for head, own in heads:
+        missing, provided = _missing(head, own), own.head_fields(split)
+        head.update({name: value for name, value in provided.items() if name in missing})
     if isinstance(training, Mapping):
         fields["training"] = dict(training) | default_length(len(split), training)
     return split
 
 
-def _incomplete(fields: Mapping[str, Any]) -> list[tuple[dict[str, Any], Task]]:
-    """Return the heads that lack fields which the data provide, each with its task."""
-    model = fields["model"]
-    if not isinstance(model, dict):
-        return []
-    found = []
+def _incomplete(
+    model: dict[str, Any], tasks: Mapping[str | None, Task]
+) -> list[tuple[dict[str, Any], Task]]:
+    """Return the heads that lack fields which the data provide, each with its task.
+
+    Heads that are given by their name are written with their fields.
+    """
     if _heads(model):
-        model["heads"] = {
-            name: {"type": head} if isinstance(head, str) else head
-            for name, head in _heads(model).items()
-        }
-        pairs = [(h, find(Head.find(_type(h)).task)) for h in model["heads"].values()]
+        heads = model["heads"] = {n: _with_fields(head) for n, head in _heads(model).items()}
+        pairs = [(head, tasks[name]) for name, head in heads.items() if name in tasks]
+    elif "head" in model:
+        model["head"] = _with_fields(model["head"])
+        pairs = [(model["head"], task) for name, task in tasks.items() if name is None]
     else:
-        pairs = [(model.get("head"), find(fields["task"]))]
-    for head, task in pairs:
-        if isinstance(head, dict) and _missing(head, task):
-            found.append((head, task))
-    return found
+        pairs = []
+    return [(h, task) for h, task in pairs if isinstance(h, dict) and _missing(h, task)]
+
+
+def _with_fields(head: Any) -> Any:
+    return {"type": head} if isinstance(head, str) else head
 
 
 def _missing(head: Mapping[str, Any], task: Task) -> list[str]:
@@ -365,20 +322,24 @@ def _depends_on_data(fields: Mapping[str, Any]) -> bool:
     return not fields["training"].keys() >= LENGTH or "transforms" not in fields
 
 
-def _train_split_if_readable(fields: Mapping[str, Any]) -> Any:
-    """Return the training split, or None if its data is absent or invalid.
+def _train_split(task: Task, fields: Mapping[str, Any], is_needed: bool) -> Any:
+    """Return the training split; None if it is not needed, and its data is absent or invalid.
 
     A recipe that states its number of classes can be shown and compared on a machine without its
     data; `train` reads the data again and reports the error.
     """
+    if is_needed and "data" not in fields:
+        raise ConfigError(
+            "the recipe has no dataset",
+            rule="data.path is required",
+            fix="data: {path: my_images}",
+        )
     try:
         data = datasets_of(fields.get("data", {}))
-    except ConfigError:
-        return None
-    several = (data,) if isinstance(data, Data) else data
-    if not all(each.may_exist for each in several):
-        return None
-    try:
-        return read_split(fields["task"], data, "train")
-    except DataError:
-        return None
+        several = (data,) if isinstance(data, Data) else data
+        if is_needed or all(each.may_exist for each in several):
+            return read_split(task, data, "train")
+    except (ConfigError, DataError):
+        if is_needed:
+            raise
+    return None

@@ -17,23 +17,20 @@ from visiongarden.backends.distribution import decided, is_first, reported
 from visiongarden.backends.engine import engine
 from visiongarden.backends.random_state import seed_everything
 from visiongarden.config import load_yaml, save_yaml
-from visiongarden.data import Prints, fingerprint, leaked
-from visiongarden.data.depth import Depth, depth_in
-from visiongarden.data.readers import Reader
-from visiongarden.doctor.checking import check, no_usable_box
+from visiongarden.config.value import unregistered_in
 from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
 from visiongarden.evaluation import evaluate_together, make_validator
 from visiongarden.models import Joined
+from visiongarden.models.serializable import required_key
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
-from visiongarden.recipes.length import warn_of_few_steps
 from visiongarden.recipes.loss_check import check_own_losses
 from visiongarden.recipes.peers import on_devices, peer_arguments, quiet_unless_first
 from visiongarden.recipes.preprocessing import preprocessing_for
-from visiongarden.recipes.recipe import Recipe
+from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.reproduction import save_reproduction
-from visiongarden.recipes.resolution import as_override, read_split, resolve
+from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.resuming import RUNS, resumed_source
 from visiongarden.recipes.run_folder import (
     RECIPE,
@@ -45,16 +42,19 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
+from visiongarden.recipes.splits import Splits, as_override
+from visiongarden.recipes.training_defaults import warn_of_few_steps
 from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment, versions_in_use
 from visiongarden.reporting import plot_history
 from visiongarden.storage import remove_drafts
-from visiongarden.tasks import Task, task_of
+from visiongarden.tasks import task_of
 from visiongarden.training import (
     AUTO,
     DataChangedError,
     DivergedError,
     MemoryShortError,
+    Training,
     check_agreement,
     check_anchors,
     check_batch_size,
@@ -74,7 +74,6 @@ from visiongarden.training import (
 )
 from visiongarden.transforms import Resizing
 
-_MAX_LEAKS = 3
 _MAX_NAME = 100
 """Longest name of the folder of a run on several datasets, in characters."""
 
@@ -149,6 +148,8 @@ def train(
     if resume:
         recipe, output = resumed_source(recipe, output)
     recipe = _complete(recipe, overrides, reader, task, invalid_boxes, weights)
+    for each in unregistered_in(recipe):
+        required_key(each)
     arguments = peer_arguments(recipe, output, resume, accept_changes)
     with on_devices(devices, arguments, callbacks), quiet_unless_first(), reported():
         return _train(recipe, output, resume, accept_changes, callbacks)
@@ -170,39 +171,37 @@ def _train(
         }
     )
     check_batch_size(recipe.training.batch_size)
-    callbacks = _checked_callbacks(recipe, callbacks)
-    base = RUNS / _name(recipe)
+    callbacks = _checked_callbacks(recipe.training, callbacks)
+    base = RUNS / _name(recipe.datasets)
     resumed = _decided(lambda: resumed_folder(base, output)) if resume else None
     start = start_of(
         recipe.model.weights, None if resumed is None or is_unfinished(resumed) else resumed
     )
-    kind = recipe.kind
-    train_set, val_set = (read_split(recipe.task, recipe.data, split) for split in ("train", "val"))
-    _check_same_classes(kind, train_set, val_set)
-    prints = Prints()
     # Data, model and image sizes are checked before the folder of the run is created or changed.
-    check(train_set, trained_on=True, prints=prints)
-    check(val_set, prints=prints)
-    data = fingerprint({"train": train_set, "val": val_set}, prints)
+    task = recipe.kind
+    splits = Splits.of(task, recipe.data)
+    warnings = splits.check()
+    train_set, val_set, data = splits.train, splits.val, splits.fingerprint()
     check_agreement(lambda: {"data": data})
-    seed_everything(recipe.training.seed)
     with spelled(partial(as_override, "train")):
         preprocessing = preprocessing_for(
             recipe, train_set, val_set, of_weights=start.preprocessing
         )
     build = partial(
-        recipe.build, class_map=kind.model_class_map(train_set), preprocessing=preprocessing
+        recipe.build, class_map=task.model_class_map(train_set), preprocessing=preprocessing
     )
     recipe = _with_precision(recipe, build, train_set, resumed)
+    # After the measurement of the precision, which draws weights.
+    seed_everything(recipe.training.seed)
     with engine().scope():
         model = build(dtype=recipe.training.precision)
     for dataset in (train_set, val_set):
-        # Now with what the head states, such as the units of its values.
+        # Now with the class maps of several heads, which the model takes from the training split.
         task_of(model).check(dataset)
     loader = _loader(recipe, train_set, model.resize)
     check_sizes(model, loader)
     check_anchors(model, train_set, _field_of_head)
-    selected = selection(recipe.evaluation, kind, model, val_set)
+    selected = selection(recipe.evaluation, task, model, val_set)
     check_own_losses(model.parts.head)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)
     start = start.load_into(model)
@@ -214,8 +213,10 @@ def _train(
         # Only under the lock: a draft in the folder may belong to a running process.
         if is_first():
             remove_drafts(folder)
-        leaks = leaked(train_set, val_set, prints)
-        _log_summary(recipe, model, train_set, val_set, folder, leaks)
+        # Few steps can be enough for pretrained weights.
+        if recipe.model.weights is None:
+            warnings += warn_of_few_steps(recipe.training, len(train_set))
+        _log_summary(recipe.model, model, splits, folder, warnings)
         if start.report is not None:
             LOGGER.info(f"pretrained weights: {start.report}")
         resume = resume and not decided(lambda: _starts_over(folder))
@@ -234,7 +235,7 @@ def _train(
             callbacks=callbacks,
         )
     if is_first():
-        plot_history(history, folder / "curves.png", selected.names, kind.title)
+        plot_history(history, folder / "curves.png", selected.names, task.title)
     best, last = folder / "best.keras", folder / "last.keras"
     with of_first_process(folder, (best.name,)) as files:
         metrics = evaluate_together(files / best.name, val_set, metrics=selected.metrics)
@@ -277,24 +278,24 @@ def _field_of_head(head: str | None, name: str, value: Any) -> str:
 
 
 def _checked_callbacks(
-    recipe: Recipe, callbacks: Sequence[keras.callbacks.Callback]
+    training: Training, callbacks: Sequence[keras.callbacks.Callback]
 ) -> tuple[keras.callbacks.Callback, ...]:
     """Return the callbacks of the recipe and those given, after a check of them and the optimizer.
 
     Raises:
         UserError: The optimizer or a callback does not accept its arguments.
     """
-    check_callbacks(callbacks, recipe.training.optimizer)
-    check_optimizer(recipe.training)
-    found = (*make_callbacks(recipe.training), *callbacks)
-    check_callbacks(found, recipe.training.optimizer)
-    check_restored_weights(found, recipe.training)
+    check_callbacks(callbacks, training.optimizer)
+    check_optimizer(training)
+    found = (*make_callbacks(training), *callbacks)
+    check_callbacks(found, training.optimizer)
+    check_restored_weights(found, training)
     return found
 
 
-def _name(recipe: Recipe) -> str:
+def _name(datasets: Sequence[Data]) -> str:
     """Return the name of the folder of a run: the names of its datasets."""
-    names = [data.path.resolve().stem for data in recipe.datasets]
+    names = [data.path.resolve().stem for data in datasets]
     return "-".join(dict.fromkeys(names))[:_MAX_NAME]
 
 
@@ -302,7 +303,7 @@ def _loader(recipe: Recipe, dataset: Any, resize: Resizing) -> Any:
     return recipe.kind.loader(
         dataset,
         image_size=recipe.model.image_size,
-        batch_size=_batch_size(recipe, len(dataset)),
+        batch_size=_batch_size(recipe.training.batch_size, len(dataset)),
         transforms=recipe.transforms,
         resize=resize,
         multi_scale=recipe.training.multi_scale,
@@ -350,15 +351,13 @@ def _with_precision(
         lambda policy: build(dtype=policy), lambda: make_optimizer(training, 1), batch
     )
     LOGGER.info(f"precision: {chosen.policy}, because {chosen.reason}")
-    # The measurement drew weights.
-    seed_everything(training.seed)
     return recipe.replace(training=training.replace(precision=chosen.policy))
 
 
-def _batch_size(recipe: Recipe, images: int) -> int:
+def _batch_size(batch_size: int, images: int) -> int:
     """Return the number of images of a batch, of which a small dataset may have fewer."""
-    size = min(recipe.training.batch_size, max(images, 1))
-    if size < recipe.training.batch_size:
+    size = min(batch_size, max(images, 1))
+    if size < batch_size:
         check_batch_size(size, limit=images)
     return size
 
@@ -425,7 +424,7 @@ def _fit(
         fix = after_short_memory(folder, error.batch_size) or error.fix
         raise UserError(error.what, rule=error.rule, received=error.received, fix=fix) from error
     except NotFiniteError as error:
-        fix, received = _after_divergence(recipe, folder), error.received
+        fix, received = _after_divergence(recipe.training, folder), error.received
         if isinstance(error, DivergedError):
             place = save_reproduction(folder, recipe, loader, error.epoch, error.step)
             received = f"{received}; images, labels and a recipe of this step are in {place}"
@@ -439,9 +438,9 @@ def _fit(
         ) from error
 
 
-def _after_divergence(recipe: Recipe, folder: Path) -> str:
+def _after_divergence(training: Training, folder: Path) -> str:
     """Return the command that continues a run that diverged, with a lower learning rate."""
-    lower = lower_rate(recipe.training)
+    lower = lower_rate(training)
     if lower is None:
         return "a schedule with lower learning rates, in training.optimizer.learning_rate"
     field, rate = lower
@@ -471,113 +470,22 @@ def describe(folder: Path, recipe: Recipe) -> None:
     """Write `environment.json` and `recipe.yaml` into the folder of a run."""
     # The recipe last: a folder counts as a run once it has one, so that a process killed between
     # the two files leaves a folder that can be used.
-    save_environment(folder, recipe.training.seed)
+    save_environment(folder)
     save_yaml(folder / RECIPE, recipe)
 
 
 def _log_summary(
-    recipe: Recipe,
-    model: Joined,
-    train_set: Any,
-    val_set: Any,
-    folder: Path,
-    leaks: list[tuple[Any, Any]],
+    parts: Model, model: Joined, splits: Splits, folder: Path, warnings: list[str]
 ) -> None:
-    depth, task = depth_in(train_set), recipe.kind
-    height, width = recipe.model.image_size
+    height, width = parts.image_size
     for line in (
-        f"{recipe.task} on {', '.join(str(data.path) for data in recipe.datasets)}: "
-        f"{len(train_set)} training images, {len(val_set)} validation images, "
-        f"{task.row_names} {', '.join(task.class_map(train_set).names)}",
-        f"{recipe.model.backbone} → {recipe.model.decoder} → {recipe.model.head}",
+        str(splits),
+        f"{parts.backbone} → {parts.decoder} → {parts.head}",
         f"{model.count_params():,} parameters, {height} × {width} pixels, run {folder}",
         f"images: {model.preprocessing}",
         f"resize: {model.resize}",
-        *_notes(train_set, val_set, depth),
+        *splits.notes(),
     ):
         LOGGER.info(line)
-    for warning in (
-        _length_warning(recipe, len(train_set)),
-        _leak_warning(recipe, leaks, len(val_set)),
-        *_warnings(task, val_set, depth),
-        *(f"dropped: {line}" for dataset in (train_set, val_set) for line in dataset.dropped),
-    ):
-        if warning is not None:
-            LOGGER.warning(warning)
-
-
-def _check_same_classes(task: Task, train_set: Any, val_set: Any) -> None:
-    train_names, val_names = (task.class_map(part).names for part in (train_set, val_set))
-    # The order may differ: evaluation matches classes by name.
-    if set(train_names) != set(val_names):
-        raise DataError(
-            f"{train_set.root}: the splits have different {task.row_names}",
-            rule=f"{train_set.split}: {', '.join(train_names)}",
-            received=f"{val_set.split}: {', '.join(val_names)}",
-        )
-
-
-def _length_warning(recipe: Recipe, images: int) -> str | None:
-    # Few steps can be enough for pretrained weights.
-    is_pretrained = recipe.model.weights is not None
-    return None if is_pretrained else warn_of_few_steps(recipe.training, images)
-
-
-def _leak_warning(recipe: Recipe, pairs: list[tuple[Any, Any]], val_images: int) -> str | None:
-    """Return the warning about images that are in both splits, or None.
-
-    Copies raise the metrics, but they are a warning rather than an error: they may be intended, and
-    a public dataset must stay comparable.
-    """
-    if not pairs:
-        return None
-    if len(pairs) >= val_images:
-        # As with `data.val=train`. `data check --fix` is not suggested here: without the
-        # duplicates a split could be empty.
-        return (
-            f"all {val_images} validation images are also training images, so the metrics "
-            "do not show how the model performs on new images: keep some out of the training split"
-        )
-    path, reader = recipe.datasets[0].path, recipe.datasets[0].reader
-    fix_command = ["visiongarden", "data", "check", str(path), "--fix", f"{path}-fixed"]
-    fix_command += [] if isinstance(reader, str) else ["--reader", written(reader)]
-    lines = [
-        f"{len(pairs)} of {val_images} validation images are also training images, "
-        "so the metrics are too high:",
-        *(
-            f"    {val_image} is a copy of {train_image}"
-            for train_image, val_image in pairs[:_MAX_LEAKS]
-        ),
-        *([f"    … and {len(pairs) - _MAX_LEAKS} more"] if len(pairs) > _MAX_LEAKS else []),
-        f"  to train without the copies: {shlex.join(fix_command)}"
-        if len(recipe.datasets) == 1
-        else "  to train without the copies: leave them out of one of the datasets",
-    ]
-    return "\n".join(lines)
-
-
-def written(reader: Reader) -> str:
-    """Return a reader as it is given on the command line."""
-    fields = reader.to_dict()
-    return str(fields["type"]) if len(fields) == 1 else json.dumps(fields)
-
-
-def _notes(train_set: Any, val_set: Any, depth: Depth | None) -> list[str]:
-    """Return what the readers noted about the labels, and the value range of 16-bit images."""
-    notes = [
-        f"note: {dataset.split}: {note}"
-        for dataset in (train_set, val_set)
-        for note in dataset.notes
-    ]
-    return notes if depth is None or depth.is_dark else [*notes, f"note: training images: {depth}"]
-
-
-def _warnings(task: Task, val_set: Any, depth: Depth | None) -> list[str]:
-    """Return warnings about images that become nearly black, and metrics that have no value."""
-    warnings = [f"training images: {depth}"] if depth is not None and depth.is_dark else []
-    try:
-        if "boxes" in task.needs:
-            no_usable_box(val_set)
-    except DataError as error:
-        warnings.append(f"{error.what}, so {task.monitor} cannot be computed")
-    return warnings
+    for warning in warnings:
+        LOGGER.warning(warning)

@@ -20,20 +20,19 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def save_environment(folder: Path, seed: int) -> None:
+def save_environment(folder: Path) -> None:
     """Write `environment.json` into the folder of a run."""
-    write_json(folder / ENVIRONMENT, environment(seed))
+    write_json(folder / ENVIRONMENT, environment())
 
 
-def environment(seed: int) -> dict[str, Any]:
-    """Return versions, backend, devices, seed, command, and the state of the git repository."""
+def environment() -> dict[str, Any]:
+    """Return versions, backend, devices, command, and the state of the git repository."""
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": dict(sorted(_versions())),
         "backend": keras.backend.backend(),
         "devices": _devices(),
-        "seed": seed,
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "git": repository_state(Path.cwd()),
     }

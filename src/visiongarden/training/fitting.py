@@ -28,7 +28,6 @@ from visiongarden.models.kinds import preprocessing_of
 from visiongarden.parts import OfClasses
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import task_of
-from visiongarden.training.anchor_sizes import check_anchors
 from visiongarden.training.building import (
     check_callbacks,
     check_optimizer,
@@ -154,7 +153,6 @@ def fit(
         _fit_to_model(train, model)
     elif isinstance(train, _OfDataset):
         check_images(train.dataset, preprocessing_of(model))
-        check_anchors(model, train.dataset)
     task = task_of(model)
     if validate is None or is_dataset:
         check_monitors(callbacks, loss, task.metric_names if is_dataset else ())

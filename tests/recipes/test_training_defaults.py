@@ -4,7 +4,7 @@ import pytest
 
 from visiongarden.errors import ConfigError
 from visiongarden.recipes import resolve
-from visiongarden.recipes.length import default_length, warn_of_few_steps
+from visiongarden.recipes.training_defaults import default_length, warn_of_few_steps
 from visiongarden.scenes import make_scenes
 from visiongarden.tasks import find
 from visiongarden.training import Training
@@ -103,12 +103,12 @@ def test_small_datasets_have_weaker_transforms(scenes):
 
 
 def test_too_few_steps_are_reported_with_the_epochs_that_would_do():
-    line = warn_of_few_steps(Training(epochs=20, batch_size=16), 16)
+    (line,) = warn_of_few_steps(Training(epochs=20, batch_size=16), 16)
     assert line.startswith(
         "20 steps (epochs × steps per epoch: 20 × 1) are too few to train from scratch"
     )
     assert line.endswith("training.epochs=1200")
     # 100 images at 16 are six full batches: 6 × 49 = 294, 6 × 50 = 300; 1200 / 6 = 200.
-    assert warn_of_few_steps(Training(epochs=49), 100).endswith("training.epochs=200")
-    assert warn_of_few_steps(Training(epochs=50), 100) is None
-    assert warn_of_few_steps(Training(), 118_000) is None
+    assert warn_of_few_steps(Training(epochs=49), 100)[0].endswith("training.epochs=200")
+    assert warn_of_few_steps(Training(epochs=50), 100) == []
+    assert warn_of_few_steps(Training(), 118_000) == []
