@@ -109,7 +109,11 @@ def test_arguments_that_are_objects():
         (KerasOptimizer, "not_imported.at_all:Mine", "import not_imported.at_all"),
         (KerasOptimizer, "keras.optimizers:Mine", "keras.optimizers has no optimizer 'Mine'"),
         (KerasOptimizer, 3, "unsupported type"),
-        (KerasSchedule, {"type": "CosineDecay"}, "needs the argument 'initial_learning_rate'"),
+        (
+            KerasSchedule,
+            {"type": "CosineDecay"},
+            "needs the arguments 'initial_learning_rate', 'decay_steps'",
+        ),
         (KerasCallback, "LambdaCallback", "cannot be named in a recipe"),
         (KerasCallback, "RemoteMonitor", "cannot be named in a recipe"),
         (KerasCallback, {"type": "EarlyStopping", "patience": [1]}, "must be a number"),

@@ -96,6 +96,10 @@ class WithoutReset:
     def result(self): ...
 
 
+class NoneInPlaceOfAMethod(keras.metrics.Mean):
+    reset_state = None
+
+
 class WithoutNumber(ImagesSeen):
     def result(self):
         return {"images": "many"}
@@ -105,6 +109,10 @@ class WithoutNumber(ImagesSeen):
     ("metrics", "message"),
     [
         ([WithoutReset()], r"the metric WithoutReset has no method reset_state\(\)"),
+        (
+            [NoneInPlaceOfAMethod()],
+            r"the metric NoneInPlaceOfAMethod has no method reset_state\(\)",
+        ),
         ([ImagesSeen], "the metric ImagesSeen is a class"),
         ([WithoutNumber()], "the metric 'images_seen' is not a number"),
         ([ImagesSeen(), ImagesSeen()], "two metrics have the name 'images_seen'"),

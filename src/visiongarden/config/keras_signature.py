@@ -63,7 +63,7 @@ class Parameters:
         missing = [name for name in self.required if name not in arguments]
         if missing:
             raise ConfigError(
-                f"{owner} needs the argument {', '.join(map(repr, missing))}",
+                f"{owner} needs {_listed(missing)}",
                 rule=f"{owner}({self})",
                 fix=f"{{type: {owner}, {', '.join(f'{name}: ...' for name in missing)}}}",
             )
@@ -107,3 +107,9 @@ def _type_rule(name: str, default: Any, value: Any) -> str | None:
 
 def _as_yaml(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _listed(names: list[str]) -> str:
+    """Return "the argument 'a'", or "the arguments 'a', 'b'"."""
+    noun = "argument" if len(names) == 1 else "arguments"
+    return f"the {noun} {', '.join(map(repr, names))}"

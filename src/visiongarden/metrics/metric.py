@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol, runtime_checkable
 
 from visiongarden.errors import UserError
@@ -73,7 +74,10 @@ def check_metric(metric: Any) -> Metric:
         )
     if isinstance(metric, Metric):
         return metric
-    missing = [name for name in ("name", *_METHODS) if name not in dir(metric)]
+    # A method that a class sets to None is missing, too.
+    missing = [
+        name for name in ("name", *_METHODS) if inspect.getattr_static(metric, name, None) is None
+    ]
     what = "name" if missing[0] == "name" else f"method {missing[0]}()"
     raise UserError(
         f"the metric {type(metric).__name__} has no {what}",

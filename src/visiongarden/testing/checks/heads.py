@@ -183,7 +183,7 @@ def _wrong_names(head: Head, found: Any) -> tuple[str, str] | None:
     """Return evidence and advice if a decoding does not return a dict with its outputs."""
     if not isinstance(found, Mapping):
         return (
-            f"the decoding returns a {type(found).__name__}, not a dict",
+            f"the decoding returns an object of type {type(found).__name__}, not a dict",
             'return a dict: {"boxes": …, "scores": …} for detection, {"scores": …} otherwise',
         )
     declared = head.chosen_decoding().outputs

@@ -165,7 +165,7 @@ def wrong_terms(validate: Loss, terms: Any) -> tuple[str, str] | None:
     """Return evidence and advice if the loss does not return a dict of finite scalars."""
     if not isinstance(terms, Mapping) or not terms:
         return (
-            f"the loss returns a {type(terms).__name__}, not a dict",
+            f"the loss returns an object of type {type(terms).__name__}, not a dict",
             'return a dict: {"box": Term(total, count), "class": Term(total, count)}',
         )
     for name, term in terms.items():
