@@ -3,6 +3,8 @@
 import threading
 import time
 
+import pytest
+
 from visiongarden import UserError
 from visiongarden.backends import host_channel
 from visiongarden.backends.host_channel import HostChannel
@@ -141,6 +143,36 @@ def watched(ends, fails=False):
 
 def test_a_process_that_dies_within_a_collective_is_named_in_all_others():
     assert ["process 1 does not answer" in str(error) for error in watched(False)] == [True] * 2
+
+
+def steps(positions, seconds=1.2):
+    """What process 0 of two reports, whose positions are `positions(step)` step by step."""
+    store, errors = Store(), []
+    channels = [HostChannel(store, rank, 2) for rank in range(2)]
+    watches = [HostWatch(store, each, 60, 0.02, errors.append, 0.4) for each in channels]
+    for watch in watches:
+        watch.start()
+    end, step = time.monotonic() + seconds, 0
+    while time.monotonic() < end and not errors:
+        channels[0].position, channels[1].position = positions(step)
+        step += 1
+        time.sleep(0.01)
+    for watch in watches:
+        watch.stop()
+    return [str(error).splitlines()[0] for error in errors]
+
+
+def test_a_process_that_lives_but_does_not_follow_is_named():
+    assert steps(lambda step: (8, 7)) == ["process 1 does not answer"]
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [lambda step: (8, 8), lambda step: (step + 1, step), lambda step: (step, step + 1)],
+)
+def test_processes_that_wait_for_the_same_or_go_on_are_left_alone(positions):
+    """A long evaluation, and a process whose signs of life are always one step old."""
+    assert steps(positions) == []
 
 
 def test_a_process_that_ends_by_itself_is_not_missed():

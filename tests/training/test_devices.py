@@ -339,6 +339,39 @@ def test_a_process_that_is_killed_is_named_and_the_run_is_resumed(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.backends
+def test_the_run_is_resumed_after_process_0_was_killed(tmp_path):
+    """The runtime of JAX ends the others by itself; the last checkpoint is complete."""
+    training = TRAINING | {"checkpoint_every": "2 steps"}
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": training}
+    first, second = started(given | {"kill_at": 7, "kill_rank": 0})
+    output, errors = second.communicate(timeout=400)
+    first.communicate(timeout=400)
+    assert first.returncode == -signal.SIGKILL
+    assert second.returncode
+    named = "coordination service" if BACKEND == "jax" else "process 0 does not answer"
+    assert named in output + errors
+    assert len(answer(program(given | {"resume": True}))["losses"]) in (14, 16)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_a_process_that_lives_but_hangs_is_named(tmp_path):
+    """It has the signs of life of its thread, and never begins a step for which the other waits."""
+    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
+    first, second = started(given | {"hang_at": 3, "behind": 40})
+    try:
+        output, errors = first.communicate(timeout=400)
+        assert second.poll() is None
+        assert first.returncode or "RESULT" in output
+        assert "process 1 does not answer" in output + errors
+    finally:
+        second.kill()
+        output, _ = second.communicate()
+    assert "HANGS" in output
+
+
+@pytest.mark.slow
+@pytest.mark.backends
 def test_a_run_of_one_process_continues_in_two_and_ends_in_one(tmp_path):
     """Progress counts batches of the whole epoch, and the schedule updates."""
     given = {"devices": None, "folder": str(tmp_path / "run"), "training": TRAINING}

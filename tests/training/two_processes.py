@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import keras
@@ -16,6 +17,7 @@ import numpy as np
 from tests.training.tiny import TinyBackbone
 
 import visiongarden as vg
+from visiongarden.backends import host_watch
 from visiongarden.backends.distribution import distributed, reported
 from visiongarden.backends.engine import engine
 from visiongarden.backends.precision import compute_in_float64
@@ -30,7 +32,12 @@ LOSSES = []
 class Note(keras.callbacks.Callback):
     """Keeps the mean of the loss after each step, and compares the replicas."""
 
-    stop_at, kill_at, seen, apart = None, None, 0, 0.0
+    stop_at, kill_at, kill_rank, hang_at, seen, apart = None, None, 1, None, 0, 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.seen == self.hang_at and engine().rank == engine().processes - 1:
+            print("HANGS", flush=True)
+            time.sleep(600)
 
     def on_train_batch_end(self, batch, logs=None):
         assert type(self.model) is vg.Detector  # no wrapper
@@ -38,7 +45,7 @@ class Note(keras.callbacks.Callback):
         LOSSES.append(float(logs["loss"]))
         if self.seen == self.stop_at and engine().rank == engine().processes - 1:
             self.model.stop_training = True
-        if self.seen == self.kill_at and engine().rank == engine().processes - 1:
+        if self.seen == self.kill_at and engine().rank == self.kill_rank:
             os.kill(os.getpid(), signal.SIGKILL)
         for variable in (*self.model.variables, *self.model.optimizer.variables):
             copies = [np.array(copy, "float64") for copy in copies_of(variable)]
@@ -109,13 +116,20 @@ def evaluated(given):
 def run(given):
     if given.get("float64"):
         compute_in_float64()
+    if "behind" in given:
+        host_watch.BEHIND = given["behind"]
+        if keras.backend.backend() == "tensorflow":
+            from visiongarden.backends import tensorflow_replicas
+
+            tensorflow_replicas.TIMEOUT = given["behind"]
     if given.get("evaluates"):
         return evaluated(given)
     with distributed(given["devices"]), reported():
         with engine().scope():
             model = detector(normalizes=given.get("normalizes", True))
         note = Note()
-        note.stop_at, note.kill_at = given.get("stop_at"), given.get("kill_at")
+        for name in ("stop_at", "kill_at", "kill_rank", "hang_at"):
+            setattr(note, name, given.get(name, getattr(note, name)))
         if given.get("seed") and engine().rank:
             keras.utils.set_random_seed(given["seed"])
             model.set_weights([w + 1 for w in model.get_weights()])

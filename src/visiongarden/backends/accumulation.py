@@ -76,9 +76,16 @@ def steps_by_kind(
     return lambda *args: steps[accumulator.is_due](*args)
 
 
-def accumulating_step(model: Any, accumulator: Accumulator, *args: Any) -> Any:
-    """Run a training step on TensorFlow or JAX, with the arguments of Keras's `train_step`."""
-    if keras.backend.backend() == "jax":
+def step_with_parts(model: Any, accumulator: Accumulator | None, *args: Any) -> Any:
+    """Run a training step on TensorFlow or JAX whose loss has parts, of batches or of replicas.
+
+    Args:
+        model: The model.
+        accumulator: Sums the gradients of several batches; None if every batch updates the weights,
+            on the replicas of TensorFlow.
+        *args: The arguments of Keras's `train_step`.
+    """
+    if accumulator is not None and keras.backend.backend() == "jax":
         return _of_jax(model, accumulator, *args)
     return _of_tensorflow(model, accumulator, *args)
 
@@ -108,7 +115,7 @@ def _collect(accumulator: Accumulator, parts: Sequence[Part], gradients: Sequenc
     )
 
 
-def _of_tensorflow(model: Any, accumulator: Accumulator, data: Any) -> Any:
+def _of_tensorflow(model: Any, accumulator: Accumulator | None, data: Any) -> Any:
     import tensorflow as tf
 
     images, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
@@ -116,10 +123,15 @@ def _of_tensorflow(model: Any, accumulator: Accumulator, data: Any) -> Any:
     with tf.GradientTape(persistent=True) as tape:
         raw = model(model.step_inputs(images, targets), training=True)
         total = model.compute_loss(images, targets, raw, None, training=True)
-        parts = model.parts_of_loss(total)
-        scaled = [model.optimizer.scale_loss(part.total) for part in parts]
+        parts = [] if accumulator is None else model.parts_of_loss(total)
+        scaled = [model.optimizer.scale_loss(each) for each in [p.total for p in parts] or [total]]
     gradients = [tape.gradient(each, variables) for each in scaled]
-    update(model, accumulator, parts, gradients)
+    if accumulator is None:
+        model.optimizer.apply(gradients[0], variables)
+    else:
+        update(model, accumulator, parts, gradients)
+    # Keras's step would log the part of its replica, and leave the sum to the reading of the mean:
+    # process 0 alone, which writes the checkpoints, could not read it.
     (logged,) = summed([tf.stop_gradient(total)])
     return log(model, images, targets, raw, logged, keras.ops.shape(images)[0])
 

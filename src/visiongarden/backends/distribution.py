@@ -79,6 +79,21 @@ def local(value: Any) -> Any:
     return engine().local(value)
 
 
+def assign_local(variable: keras.Variable, value: Any) -> None:
+    """Assign a value to the copies of a variable in this process, as `local` returns it."""
+    engine().assign(variable, value)
+
+
+def begin_step() -> None:
+    """Note that this process has the batch of its next step, and waits for the others from now on.
+
+    A process that does not get there is named, see `HostWatch`.
+    """
+    channel = engine().channel
+    if channel is not None:
+        channel.position += 1
+
+
 def alone() -> contextlib.AbstractContextManager[Any]:
     """Return the context in which a process builds a model that the others do not build."""
     return engine().alone()
@@ -126,13 +141,9 @@ def reported() -> Iterator[None]:
     except UserError as error:
         _fail(channel, str(error))
         raise
-    except RuntimeError as error:
-        # PyTorch raises this one if a collective fails, and TensorFlow a subclass of it.
-        if channel is not None:
-            _raise_of_another(channel, error)
-        _fail(channel, f"{type(error).__name__}: {error}")
-        raise
     except Exception as error:
+        if channel is not None and isinstance(error, engine().collective_errors):
+            _raise_of_another(channel, error)
         _fail(channel, f"{type(error).__name__}: {error}")
         raise
 

@@ -39,6 +39,8 @@ class Engine:
     synchronizes = False
     norms: tuple[str, ...] = ("per_device", "synchronized")
     """Kinds of batch normalization that the engine has; the first one is its default."""
+    collective_errors: tuple[type[Exception], ...] = (RuntimeError,)
+    """What the backend raises if a collective fails, because another process has ended."""
 
     def summed(self, tensors: list[Any]) -> list[Any]:
         """Return the sum of each tensor over the replicas, differentiable; inside a step only."""
@@ -59,6 +61,10 @@ class Engine:
     def local(self, value: Any) -> Any:
         """Return the value of a variable as an array of this process."""
         return value
+
+    def assign(self, variable: keras.Variable, value: Any) -> None:
+        """Assign a value to the copies of a variable in this process."""
+        variable.assign(value)
 
     def alone(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context in which this process creates variables without the others."""

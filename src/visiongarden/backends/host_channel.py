@@ -47,13 +47,17 @@ class HostChannel:
         rank: Number of this process.
         processes: Number of processes.
         timeout: Seconds to wait for a process.
+
+    Attributes:
+        position: How far this process has come: the number of exchanges and of training steps that
+            it has begun. It is the same in all processes at the same place of a run.
     """
 
     def __init__(
         self, store: KeyValueStore, rank: int, processes: int, timeout: float = TIMEOUT
     ) -> None:
         self._store, self.rank, self.processes, self.timeout = store, rank, processes, timeout
-        self._number = 0
+        self._number = self.position = 0
         self._answered: tuple[str, int] | None = None
         self._has_failed = False
 
@@ -68,6 +72,7 @@ class HostChannel:
             UserError: A process failed, or did not answer in time; the message names it.
         """
         number, self._number = self._number, self._number + 1
+        self.position += 1
         if self.rank:
             self._send(f"{number}/{self.rank}", message)
             return self._answer(number)

@@ -17,6 +17,7 @@ import keras
 from visiongarden.backends.assumptions import require
 from visiongarden.backends.engine import Engine, engine, too_many
 from visiongarden.backends.host_channel import TIMEOUT, HostChannel
+from visiongarden.backends.host_watch import HostWatch
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option
 
@@ -30,14 +31,18 @@ class TensorFlowReplicas(Engine):
     """
 
     def __init__(self, strategy: Any, launch: Launch | None = None) -> None:
-        self.strategy = strategy
+        import tensorflow as tf
+
+        self.strategy, self.collective_errors = strategy, (RuntimeError, tf.errors.OpError)
         self.devices = self.replicas = int(strategy.num_replicas_in_sync)
         kind = f"{self.devices} replicas of TensorFlow ({type(strategy).__name__})"
         self.name = kind if launch is None else f"{launch.processes} processes, {kind}"
         if launch is not None:
             self.rank, self.processes = launch.rank, launch.processes
             self.local_processes = launch.local_processes
-            self.channel = HostChannel(_Store(), self.rank, self.processes)
+            store = _Store()
+            self.channel = HostChannel(store, self.rank, self.processes)
+            HostWatch(store, self.channel).start()
 
     def summed(self, tensors: list[Any]) -> list[Any]:
         """Return the sums over all replicas, inside a replica only."""
@@ -65,10 +70,13 @@ class TensorFlowReplicas(Engine):
         return read_once(model)
 
     def local(self, value: Any) -> Any:
-        """Return the copy of this process, whose variables have no common array."""
-        if self.processes == 1:
-            return value
+        """Return the first copy of this process; to read a metric adds the copies of all."""
         return self.strategy.experimental_local_results(value)[0]
+
+    def assign(self, variable: keras.Variable, value: Any) -> None:
+        """Assign a value to each copy; a metric would divide it among the copies of all."""
+        for copy in self.strategy.experimental_local_results(variable.value):
+            copy.assign(keras.ops.cast(value, copy.dtype.name))
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Return the scope of the strategy."""

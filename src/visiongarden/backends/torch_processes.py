@@ -18,6 +18,7 @@ from typing import Any
 from visiongarden.backends.assumptions import require
 from visiongarden.backends.engine import Engine, too_many
 from visiongarden.backends.host_channel import TIMEOUT, HostChannel
+from visiongarden.backends.host_watch import HostWatch
 from visiongarden.backends.launcher import Launch
 from visiongarden.errors import UserError, option
 
@@ -49,7 +50,10 @@ class TorchProcesses(Engine):
             kind, store=store, rank=launch.rank, world_size=launch.processes, timeout=timeout
         )
         self._group = dist.group.WORLD
-        self.channel = HostChannel(_Store(dist, store), self.rank, self.processes)
+        shared = _Store(dist, store)
+        self.channel = HostChannel(shared, self.rank, self.processes)
+        self._watch = HostWatch(shared, self.channel)
+        self._watch.start()
 
     def summed(self, tensors: list[Any]) -> list[Any]:
         """Return the sums over all processes, in one collective for each dtype."""
@@ -87,6 +91,7 @@ class TorchProcesses(Engine):
         """Leave the group of processes, after all have read their messages."""
         import torch.distributed as dist
 
+        self._watch.stop()
         if self.channel is not None:
             self.channel.close()
         if dist.is_initialized():

@@ -25,7 +25,7 @@ from visiongarden.backends.accumulation import (
     update,
 )
 from visiongarden.backends.captured import Captured
-from visiongarden.backends.distribution import summed
+from visiongarden.backends.distribution import begin_step, summed
 from visiongarden.backends.replicas import of_all_replicas
 from visiongarden.backends.switches import is_on
 
@@ -70,6 +70,7 @@ class TorchStep:
         import torch
         from keras import ops, tree
 
+        begin_step()
         images, targets = tree.map_structure(ops.convert_to_tensor, tuple(data[:2]))
         # Collected once, because the property walks through all layers. `compile` makes a new
         # `TorchStep`, so frozen layers take effect when the model is compiled again.

@@ -13,11 +13,11 @@ from keras import ops
 
 from visiongarden.backends.accumulation import (
     Part,
-    accumulating_step,
     accumulator_of,
+    step_with_parts,
     steps_by_kind,
 )
-from visiongarden.backends.distribution import replicas, summed
+from visiongarden.backends.distribution import begin_step, replicas, summed
 from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
 from visiongarden.backends.replicas import of_all_replicas, replicated_step
 from visiongarden.backends.torch_step import TorchStep, captures_steps
@@ -295,8 +295,8 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         if not captures_steps() or not self._uses_head_loss():
             accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
             with of_all_replicas(self):
-                if accumulator is not None:
-                    return accumulating_step(self, accumulator, *args)
+                if accumulator is not None or (self._uses_head_loss() and replicas() > 1):
+                    return step_with_parts(self, accumulator, *args)
                 return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
             object.__setattr__(self, "_torch_step", TorchStep(self))
@@ -353,7 +353,9 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
         step = JaxStep(lambda state, data: self.train_step(state, data))
 
         def next_step(state: Any, batches: Any) -> Any:
-            return step(state, next(batches))
+            batch = next(batches)
+            begin_step()
+            return step(state, batch)
 
         return next_step
 

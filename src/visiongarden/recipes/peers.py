@@ -34,6 +34,20 @@ _END = 30.0
 """Seconds in which the other processes end after process 0."""
 
 
+def has_peers(devices: int | None) -> bool:
+    """Return whether a run has several processes.
+
+    Args:
+        devices: Number of devices of this host, as in `on_devices`.
+
+    Raises:
+        UserError: The environment of the launcher is incomplete.
+    """
+    backend = keras.backend.backend()
+    is_divided = backend == "torch" and devices not in (None, 1)
+    return is_divided or launched(os.environ, backend) is not None
+
+
 @contextlib.contextmanager
 def on_devices(
     devices: int | None, arguments: Mapping[str, Any], callbacks: Any = ()

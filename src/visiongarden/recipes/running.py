@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -26,7 +26,12 @@ from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
 from visiongarden.recipes.initial_weights import Start, loaded_paths, start_of
 from visiongarden.recipes.loss_check import check_own_losses
-from visiongarden.recipes.peers import on_devices, peer_arguments, quiet_unless_first
+from visiongarden.recipes.peers import (
+    has_peers,
+    on_devices,
+    peer_arguments,
+    quiet_unless_first,
+)
 from visiongarden.recipes.preprocessing import preprocessing_for
 from visiongarden.recipes.recipe import Data, Model, Recipe
 from visiongarden.recipes.reproduction import save_reproduction
@@ -151,12 +156,39 @@ def train(
     for each in unregistered_in(recipe):
         required_key(each)
     arguments = peer_arguments(recipe, output, resume, accept_changes)
+    read = _splits(recipe, has_peers(devices))
     with on_devices(devices, arguments, callbacks), quiet_unless_first(), reported():
-        return _train(recipe, output, resume, accept_changes, callbacks)
+        return _train(recipe, read, output, resume, accept_changes, callbacks)
+
+
+def _splits(recipe: Recipe, has_peers: bool) -> Callable[[], Splits]:
+    """Return a function that reads the training and the validation split.
+
+    With several processes they are read here, before the processes meet: one of them may find the
+    labels in the cache while another one needs longer than the others wait for an answer.
+
+    Args:
+        recipe: The recipe.
+        has_peers: Whether there are several processes.
+    """
+    read = partial(Splits.of, recipe.kind, recipe.data)
+    if not has_peers:
+        return read
+    try:
+        found = read()
+    except UserError as error:
+        # Raised once the processes have met, so that all of them report it.
+        return partial(_raise, error)
+    return lambda: found
+
+
+def _raise(error: UserError) -> NoReturn:
+    raise error
 
 
 def _train(
     recipe: Recipe,
+    read: Callable[[], Splits],
     output: str | Path | None,
     resume: bool,
     accept_changes: bool,
@@ -179,7 +211,7 @@ def _train(
     )
     # Data, model and image sizes are checked before the folder of the run is created or changed.
     task = recipe.kind
-    splits = Splits.of(task, recipe.data)
+    splits = read()
     warnings = splits.check()
     train_set, val_set, data = splits.train, splits.val, splits.fingerprint()
     check_agreement(lambda: {"data": data})

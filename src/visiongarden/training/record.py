@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.distribution import decided, is_first
+from visiongarden.backends.distribution import assign_local, decided, is_first, local
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.errors import NotFiniteError
 from visiongarden.storage import atomic_write
@@ -84,15 +84,15 @@ class Record(keras.callbacks.Callback):
             model: The compiled model, whose means were read from the checkpoint.
         """
         if self.progress.step:
-            values = [keras.ops.convert_to_numpy(each.value) for each in model.metrics_variables]
+            values = [local(each.value) for each in model.metrics_variables]
             # Keras resets them when the epoch begins; on PyTorch in the same memory.
-            self._means = [np.array(value) for value in values]
+            self._means = [np.array(keras.ops.convert_to_numpy(value)) for value in values]
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Restore the means of the part of the epoch before the checkpoint."""
         if self._means:
             for variable, value in zip(self.model.metrics_variables, self._means, strict=True):
-                variable.assign(value)
+                assign_local(variable, value)
         self._means = []
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:

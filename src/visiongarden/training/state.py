@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from visiongarden.backends.distribution import local, replicas
+from visiongarden.backends.distribution import assign_local, local, replicas
 from visiongarden.backends.random_state import restore_rng_states, rng_states
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
@@ -147,9 +147,10 @@ def load_state(
             # changed fields would be reported in place of the cause.
             _compare_data(path.parent, progress.data, data or {})
         _compare_fields(path, saved, identity)
-        means = _means(model) if progress.step else ()
-        for name, variable in (*state_variables(model, optimizer), *means):
+        for name, variable in state_variables(model, optimizer):
             variable.assign(_read_array(path, archive, name, variable))
+        for name, variable in _means(model) if progress.step else ():
+            assign_local(variable, _read_array(path, archive, name, variable))
         _weigh_means(model, progress.replicas)
         _adjust_rate(optimizer, progress.identity, identity)
         restore_rng_states(model, _saved_rng_states(path, archive, rng_states(model)))
@@ -220,7 +221,8 @@ def _means(model: keras.Model) -> Iterator[tuple[str, keras.Variable]]:
 def _weigh_means(model: keras.Model, saved: int) -> None:
     """Adapt the mean of the loss over the epoch so far to another number of replicas.
 
-    Keras weights each step by the rows of its replica, of which there are more with fewer replicas.
+    A checkpoint has the means of one replica; they are equal on all. Keras weights each step by the
+    rows of its replica, of which there are more with fewer replicas.
     """
     factor = saved / replicas()
     if factor == 1:
@@ -228,7 +230,7 @@ def _weigh_means(model: keras.Model, saved: int) -> None:
     for metric in model.metrics:
         if metric.name == "loss":
             for variable in metric.variables:
-                variable.assign(variable.value * factor)
+                assign_local(variable, _array(variable) * factor)
 
 
 def _saved_rng_states(path: Path, archive: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
