@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import visiongarden as vg
 from visiongarden.data import Loader, from_source
 from visiongarden.data.decoded import CACHE_BYTES
 from visiongarden.data.shares import Share
@@ -45,3 +46,24 @@ def test_the_memory_for_images_is_divided_among_the_processes_of_a_host(
     loader = Loader(data, (8, 8), 2, workers=workers, local_processes=local_processes)
     assert loader.samples.max_bytes == CACHE_BYTES // parts
     assert loader.samples.max_kept == 4
+
+
+def test_processes_augment_an_image_as_one_process_does():
+    """Random changes depend on seed, epoch and place: no two processes repeat the same ones."""
+    rng = np.random.default_rng(0)
+    records = [
+        {
+            "image": rng.integers(0, 255, (16, 16, 3)).astype(np.uint8),
+            "objects": {"bbox": [[2, 3, 9, 10]], "label": [0]},
+        }
+        for _ in range(9)
+    ]
+    transforms = (vg.transforms.HorizontalFlip(), vg.transforms.HSV())
+    data = from_source(records, ["cat"], 1)
+    loader = Loader(data, (16, 16), 4, transforms=transforms, shuffle=True, drop_remainder=True)
+    whole = [batch.images for batch in loader.epoch(1)]
+    assert len(whole) == 2
+    for rank in range(2):
+        share = Share(rank, 2, "rows")
+        for mine, images in zip(loader.epoch(1, share=share), whole, strict=True):
+            assert np.array_equal(mine.images, images[rank::2])

@@ -6,6 +6,7 @@ import pytest
 from tests.training import tiny, two_processes
 
 import visiongarden as vg
+from visiongarden.backends import torch_step
 from visiongarden.training import Training, fit
 
 LOSS = vg.losses.SegmentationLoss(region_loss="Dice")
@@ -76,6 +77,16 @@ def test_terms_with_one_count(tmp_path):
 
 @pytest.mark.slow_backends
 def test_terms_with_several_counts_and_losses_of_layers(tmp_path):
+    assert_one_update(segmenter, masks(), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_steps_that_are_not_captured(tmp_path, monkeypatch):
+    """As with an untested version of PyTorch; the step of Keras has no parts."""
+    if keras.backend.backend() != "torch":
+        pytest.skip("other backends capture no steps")
+    monkeypatch.setattr(torch_step, "is_on", lambda name: False)
     assert_one_update(segmenter, masks(), tmp_path)
 
 

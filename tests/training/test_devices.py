@@ -88,6 +88,21 @@ def test_the_launcher_determines_the_devices(monkeypatch):
             pass
 
 
+def test_process_0_alone_looks_into_a_folder_and_writes(monkeypatch):
+    """The first process of a second host has the local rank 0, too; its folder may be another."""
+
+    class Answers:
+        def exchange(self, message, decide):
+            return b'"runs/cells-2"'
+
+    active = Engine()
+    active.rank, active.processes, active.channel = 1, 2, Answers()
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(engine_module, "_active", active)
+    assert not distribution.is_first()
+    assert distribution.decided(lambda: pytest.fail("looked")) == "runs/cells-2"
+
+
 class _OtherProcess:
     """Channel to a second process, which sends one message."""
 

@@ -4,7 +4,8 @@
 lines of Python per step, in layers, loss and optimizer, and a device waits for them. **Gain:** 61 →
 26 ms of Python per step at 320 x 320 pixels; on one H200 GPU the captured step, replayed as a CUDA
 graph, trains at 3.25 times the speed of a plain PyTorch module (benchmarks/RESULTS.md). **Switch:**
-`captured_steps`, for the step of Keras. Off with an untested version of Keras or PyTorch.
+`captured_steps`, for the step of Keras, or this one run eagerly where Keras has none: several
+processes, and `training.accumulate_steps`. Off with an untested version of Keras or PyTorch.
 
 No result depends on the capture. A step that cannot be captured, and every step of a trainer that
 is compiled with `run_eagerly=True`, runs the same code eagerly and is only slower.
@@ -38,6 +39,16 @@ def captures_steps() -> bool:
     return bool(keras.backend.backend() == "torch" and is_on("captured_steps"))
 
 
+def uses_torch_step(has_parts: bool) -> bool:
+    """Return whether `TorchStep` runs the steps.
+
+    Args:
+        has_parts: Whether the loss has parts, of several batches or replicas, which Keras's step
+            does not have.
+    """
+    return keras.backend.backend() == "torch" and (has_parts or captures_steps())
+
+
 class TorchStep:
     """Training step on PyTorch: forward pass, loss, gradients, update and metrics in one function.
 
@@ -52,7 +63,7 @@ class TorchStep:
     def __init__(self, trainer: keras.Model) -> None:
         self._trainer = trainer
         self._accumulator = accumulator_of(trainer.optimizer)
-        eager = trainer.run_eagerly
+        eager = trainer.run_eagerly or not captures_steps()
 
         def make() -> Callable[..., Any]:
             return self._on_replica if eager else Captured(self._on_replica, self._changed)

@@ -20,7 +20,7 @@ from visiongarden.backends.accumulation import (
 from visiongarden.backends.distribution import begin_step, replicas, summed
 from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
 from visiongarden.backends.replicas import of_all_replicas, replicated_step
-from visiongarden.backends.torch_step import TorchStep, captures_steps
+from visiongarden.backends.torch_step import TorchStep, uses_torch_step
 from visiongarden.backends.tracing import keeps_unknown_sizes
 from visiongarden.backends.training_state import build_optimizer
 from visiongarden.errors import UserError
@@ -292,10 +292,11 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
 
     def train_step(self, *args: Any) -> Any:
         """Run one step; on PyTorch it is captured after some calls."""
-        if not captures_steps() or not self._uses_head_loss():
-            accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
+        accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
+        has_parts = self._uses_head_loss() and (accumulator is not None or replicas() > 1)
+        if not uses_torch_step(has_parts) or not self._uses_head_loss():
             with of_all_replicas(self):
-                if accumulator is not None or (self._uses_head_loss() and replicas() > 1):
+                if has_parts:
                     return step_with_parts(self, accumulator, *args)
                 return super().train_step(*args[:-1], self._with_targets(args[-1]))
         if vars(self).get("_torch_step") is None:
@@ -332,7 +333,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
             return self.train_function
         object.__setattr__(self, "_torch_step", None)
         accumulator = accumulator_of(self.optimizer) if self._uses_head_loss() else None
-        if accumulator is None or captures_steps():
+        if accumulator is None or uses_torch_step(has_parts=True):
             self.train_function = self._made_step()
         else:
             self.train_function = steps_by_kind(accumulator, self._made_step)
