@@ -54,7 +54,7 @@ def test_processes_augment_an_image_as_one_process_does():
     records = [
         {
             "image": rng.integers(0, 255, (16, 16, 3)).astype(np.uint8),
-            "objects": {"bbox": [[2, 3, 9, 10]], "label": [0]},
+            "objects": {"bbox": [[0.1, 0.2, 0.6, 0.7]], "label": [0]},
         }
         for _ in range(9)
     ]
