@@ -4,8 +4,8 @@
 lines of Python per step, in layers, loss and optimizer, and a device waits for them. **Gain:** 61 →
 26 ms of Python per step at 320 x 320 pixels; on one H200 GPU the captured step, replayed as a CUDA
 graph, trains at 3.25 times the speed of a plain PyTorch module (benchmarks/RESULTS.md). **Switch:**
-`captured_steps`, for the step of Keras, or this one run eagerly where Keras has none: several
-processes, and `training.accumulate_steps`. Off with an untested version of Keras or PyTorch.
+`captured_steps`, for the step of Keras; with several processes or `training.accumulate_steps` for
+this one, run eagerly. Off with an untested version of Keras or PyTorch.
 
 No result depends on the capture. A step that cannot be captured, and every step of a trainer that
 is compiled with `run_eagerly=True`, runs the same code eagerly and is only slower.
