@@ -9,6 +9,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.cli.entry import main
+from visiongarden.config import load_yaml
 from visiongarden.data import Dataset, read
 from visiongarden.errors import DataError, UserError
 from visiongarden.evaluation import evaluate, predict
@@ -116,7 +117,7 @@ def test_a_run_folder_is_complete(run):
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["packages"]["keras"]
     assert environment["backend"] == "tensorflow"
-    assert environment["seed"] == 0
+    assert load_yaml(folder / "recipe.yaml")["training"]["seed"] == 0
 
 
 @pytest.mark.slow
