@@ -25,6 +25,7 @@ ROOT = SOURCE.parent.parent
 OPEN = "PLACEHOLDER"
 
 TESTED_BY = {
+    "registration(kind)": "tests/config/test_unregistered.py",
     # Fixes that are composed elsewhere -> the test that applies them.
     "_fix(matched, share, other)": (
         "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works"
