@@ -13,7 +13,9 @@ from visiongarden.storage.place import Place
 ARRAY = ".npy"
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ARRAY}
 
-_LISTED: ContextVar[dict[Place, list[str]] | None] = ContextVar("listed", default=None)
+_LISTED: ContextVar[dict[tuple[Place, tuple[str, ...]], list[str]] | None] = ContextVar(
+    "listed", default=None
+)
 
 
 @contextmanager
@@ -30,17 +32,24 @@ def listed_once() -> Iterator[None]:
         _LISTED.reset(token)
 
 
-def names_in(folder: Place) -> list[str]:
-    """Return the sorted names of the entries of a folder; empty if the folder does not exist."""
+def names_in(folder: Place, *suffixes: str) -> list[str]:
+    """Return the sorted names of the entries of a folder; empty if the folder does not exist.
+
+    Args:
+        folder: the folder.
+        suffixes: only names that end with one of them, such as ".csv"; none means all names.
+    """
     known = _LISTED.get()
     if known is None:
-        return _names_in(folder)
-    if folder not in known:
-        known[folder] = _names_in(folder)
-    return known[folder]
+        return _names_in(folder, suffixes)
+    if (folder, suffixes) not in known:
+        known[folder, suffixes] = _names_in(folder, suffixes)
+    return known[folder, suffixes]
 
 
-def _names_in(folder: Place) -> list[str]:
+def _names_in(folder: Place, suffixes: tuple[str, ...]) -> list[str]:
+    if suffixes:
+        return [name for name in names_in(folder) if name.endswith(suffixes)]
     if not folder.is_dir():
         return []
     if isinstance(folder, Path):

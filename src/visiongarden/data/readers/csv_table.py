@@ -238,7 +238,7 @@ def _files(path: Place) -> dict[str | None, Place]:
     """Return the file of each split; the key None is a file that contains all splits."""
     if path.is_file():
         return {None: path}
-    names = [name for name in names_in(path) if name.endswith(".csv")]
+    names = names_in(path, ".csv")
     aliases = {"train": "train", "val": "val", "valid": "val", "test": "test"}
     found: dict[str | None, Place] = {
         aliases[name[:-4]]: path / name for name in names if name[:-4] in aliases

@@ -48,7 +48,7 @@ class DOTA(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is a folder `labelTxt`, 0.9 for other folders with such files."""
-        tried = [file for group in _files(source).values() for file in group[:_TRIED]]
+        tried = [file for group in _files(source, _TRIED).values() for file in group[:_TRIED]]
         found = [file for file in tried if tool_of(file) == "DOTA"]
         if not found:
             return 0.0
@@ -72,13 +72,13 @@ class DOTA(Reader):
         return dataset_of(source, split, pictures, others)
 
 
-def _files(source: Source) -> dict[str, list[Place]]:
-    found = split_files(source.root, _is_text, _INNER)
-    return found or split_files(source.root, _is_text, ("", "images"))
+def _files(source: Source, limit: int | None = None) -> dict[str, list[Place]]:
+    found = split_files(source.root, (".txt",), _INNER, _is_label, limit)
+    return found or split_files(source.root, (".txt",), ("", "images"), _is_label, limit)
 
 
-def _is_text(name: str) -> bool:
-    return name.endswith(".txt") and name.lower() not in _OWN
+def _is_label(file: Place) -> bool:
+    return file.name.lower() not in _OWN
 
 
 def _pictures(

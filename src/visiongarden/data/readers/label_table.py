@@ -58,7 +58,7 @@ def opened(source: Source, tool: str) -> Table:
         DataError: There is no table, or one is not valid.
     """
     files = files_of_tool(source.root, tool)
-    files = files or split_files(source.root, lambda name: name.endswith(".csv"))
+    files = files or split_files(source.root, (".csv",))
     if not files:
         raise DataError(f"{source.root} has no table", rule="a CSV file")
     columns: tuple[str, ...] = ()

@@ -51,17 +51,17 @@ class Labelme(Reader):
 
     def matches(self, source: Source) -> float:
         """Return 0.95 if there is a file that labelme has written."""
-        files = split_files(source.root, _is_json)
+        files = split_files(source.root, (".json",))
         tried = [file for group in files.values() for file in group[:_TRIED]]
         return 0.95 if any(tool_of(file) == "Labelme" for file in tried) else 0.0
 
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the folders `train`, `val` and `test`; "train" without them."""
-        return tuple(split_files(source.root, _is_json))
+        return tuple(split_files(source.root, (".json",)))
 
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
-        files = split_files(source.root, _is_json)
+        files = split_files(source.root, (".json",))
         wanted = files_of(source.root, files, split)
         pictures = [found for file in wanted if (found := _opened(file, source))]
         others = [
@@ -72,10 +72,6 @@ class Labelme(Reader):
             if (found := _opened(file, None))
         ]
         return dataset_of(source, split, pictures, others)
-
-
-def _is_json(name: str) -> bool:
-    return name.endswith(".json")
 
 
 def _opened(file: Place, source: Source | None) -> Picture | None:

@@ -25,16 +25,15 @@ def tool_files(root: Place, tool: str, *suffixes: str) -> dict[str, list[Place]]
         tool: Name of the tool's reader.
         suffixes: Suffixes of its files.
     """
-    return split_files(
-        root, lambda name: name.endswith(suffixes), is_own=lambda file: tool_of(file) == tool
-    )
+    return split_files(root, suffixes, is_own=lambda file: tool_of(file) == tool)
 
 
 def split_files(
     root: Place,
-    wanted: Callable[[str], bool],
+    suffixes: tuple[str, ...],
     inner: Sequence[str] = _INNER,
     is_own: Callable[[Place], bool] | None = None,
+    limit: int | None = None,
 ) -> dict[str, list[Place]]:
     """Return the annotation files of each split.
 
@@ -43,27 +42,29 @@ def split_files(
 
     Args:
         root: Folder, or a single file.
-        wanted: Whether a name is that of an annotation file.
+        suffixes: Suffixes of annotation files.
         inner: Folders, in the root or in the folder of a split, that contain annotation files.
         is_own: Whether the content of a file is that of the format. In a folder of many files, none
             is opened if the first of them are not.
+        limit: Number of files of each folder that are returned, if all of them are not needed.
     """
     if root.is_file():
-        return {"train": [root]} if wanted(root.name) and (is_own is None or is_own(root)) else {}
+        matches = root.name.endswith(suffixes) and (is_own is None or is_own(root))
+        return {"train": [root]} if matches else {}
     found: dict[str, list[Place]] = {}
     for name, split in SPLIT_OF.items():
-        files = _in_folders(root / name, wanted, inner, is_own)
+        files = _in_folders(root / name, suffixes, inner, is_own, limit)
         files += [
             file
             for folder in inner
             if folder
-            for file in _in_folders(root / folder / name, wanted, ("",), is_own)
+            for file in _in_folders(root / folder / name, suffixes, ("",), is_own, limit)
         ]
         if files:
             found.setdefault(split, []).extend(files)
     if found:
         return found
-    files = _in_folders(root, wanted, inner, is_own)
+    files = _in_folders(root, suffixes, inner, is_own, limit)
     if files and all(file.stem in SPLIT_OF for file in files):
         for file in files:
             found.setdefault(SPLIT_OF[file.stem], []).append(file)
@@ -73,13 +74,14 @@ def split_files(
 
 def _in_folders(
     top: Place,
-    wanted: Callable[[str], bool],
+    suffixes: tuple[str, ...],
     inner: Sequence[str],
     is_own: Callable[[Place], bool] | None,
+    limit: int | None,
 ) -> list[Place]:
     found: list[Place] = []
     for folder in [top / name if name else top for name in inner]:
-        names = [name for name in names_in(folder) if wanted(name)]
+        names = names_in(folder, *suffixes)[:limit]
         # Before the paths of all files are made, which takes longer than the rest.
         tried = names[:_TRIED] if is_own is not None and len(names) > _MANY else ()
         if tried and is_own is not None and not any(is_own(folder / name) for name in tried):

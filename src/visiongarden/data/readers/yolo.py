@@ -208,10 +208,10 @@ def _row(
     slow = errors.shift or given or kind.rotated
     quick = None if slow else all_boxes(text, size, count)
     if quick is not None:
-        errors.ids.update(quick[1].tolist())
-        numbers = [i for i, line in enumerate(text.splitlines(), 1) if line and not line.isspace()]
-        lines = Lines(f"{file}:", np.array(numbers, np.int32)) if file is not None else None
-        return Row(image, size, *quick, crowd=np.zeros(len(quick[0]), bool), lines=lines)
+        boxes, classes, numbers = quick
+        errors.ids.update(classes.tolist())
+        lines = Lines(f"{file}:", numbers) if file is not None else None
+        return Row(image, size, boxes, classes, crowd=np.zeros(len(boxes), bool), lines=lines)
     labels = []
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():

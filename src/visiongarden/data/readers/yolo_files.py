@@ -117,7 +117,7 @@ def _in_folder(place: Place, errors: ErrorList) -> list[Pair]:
     for folder in _folders(place):
         images = images_in(folder)
         labels = labels_of(folder)
-        texts = {name for name in names_in(labels) if name.endswith(".txt")}
+        texts = set(names_in(labels, ".txt"))
         wanted = {f"{stem}.txt" for stem in images}
         found += [
             (image, labels / f"{stem}.txt" if f"{stem}.txt" in texts else None)

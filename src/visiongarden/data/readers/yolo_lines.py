@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -23,7 +24,9 @@ Labels of rotated boxes are written with few digits, or rounded to pixels.
 _BOX = "class, center x, center y, width, height"
 
 
-def all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.ndarray] | None:
+def all_boxes(
+    text: str, size: ImageSize, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Parse a label file that consists of valid boxes.
 
     This is the fast path of the reader: it reports no errors and returns None for any other file,
@@ -35,11 +38,12 @@ def all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.nd
         count: Number of classes.
 
     Returns:
-        Boxes, float32 (n, 4), xyxy, pixels, and classes, int32 (n,).
+        Boxes, float32 (n, 4), xyxy, pixels; classes, int32 (n,); and lines, int32 (n,), from 1.
     """
     height, width = size
     boxes, classes = [], []
-    for words in map(str.split, text.splitlines()):
+    all_words = [*map(str.split, text.splitlines())]
+    for words in all_words:
         if not words:
             continue
         if len(words) != 5 or not words[0].isdecimal():
@@ -55,7 +59,18 @@ def all_boxes(text: str, size: ImageSize, count: int) -> tuple[np.ndarray, np.nd
             return None
         boxes.append((left, top, right, bottom))
         classes.append(index)
-    return np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
+    lines = [number for number, words in enumerate(all_words, start=1) if words]
+    # Most files have no empty line.
+    numbers = _up_to(len(lines)) if len(lines) == len(all_words) else np.array(lines, np.int32)
+    columns = np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32)
+    return *columns, numbers
+
+
+@functools.lru_cache(maxsize=256)
+def _up_to(count: int) -> np.ndarray:
+    numbers = np.arange(1, count + 1, dtype=np.int32)
+    numbers.flags.writeable = False  # shared
+    return numbers
 
 
 def label_of(

@@ -175,7 +175,7 @@ def _yaml_files(root: Place) -> list[str]:
 
     `data.yaml` alone is returned if it names classes or cannot be parsed.
     """
-    names = [name for name in names_in(root) if name.endswith((".yaml", ".yml"))]
+    names = names_in(root, ".yaml", ".yml")
     usual = next((name for name in _USUAL if name in names), None)
     if usual is not None and _names_classes(root / usual, unreadable=True):
         return [usual]
@@ -229,7 +229,7 @@ def _folders(root: Place) -> dict[str, str]:
 
 
 def _texts(folder: Place) -> list[str]:
-    return [name for name in names_in(folder) if name.endswith(".txt") and name != CLASSES]
+    return [name for name in names_in(folder, ".txt") if name != CLASSES]
 
 
 def _undescribed(root: Place) -> DataError:
