@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from visiongarden.caches import cache_folder
 from visiongarden.data.dataset import Dataset
+from visiongarden.data.image_samples import ClassSamples
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.storage import atomic_write
 from visiongarden.storage.place import Member, Place
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 LARGE = 2000
 """Minimum number of images of a split that is cached."""
 
-_VERSION = 4
+_VERSION = 5
 _MAX_BYTES = 4 * 2**30
+
+_KINDS = {kind.__name__: kind for kind in (SampleTable, ClassSamples)}
 
 
 CLOCK_TICK = 20_000_000
@@ -42,10 +45,11 @@ CLOCK_TICK = 20_000_000
 
 def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None:
     """Return the split that was cached for these settings, or None if a file has changed since."""
-    if not _is_cached(reader):
+    base = _base(root, reader)
+    if base is None:
         return None
     try:
-        file = _entry(root, settings)
+        file = _entry(root, base, settings)
         if file is None or not file.is_file() or file.stat().st_size > _MAX_BYTES:
             return None
         raw = file.read_bytes()
@@ -58,7 +62,8 @@ def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None
             return None
         class_map = ClassMap(tuple(head["names"]), tuple(head["ids"]))
         located = reader.located(root)
-        table = SampleTable.from_bytes(raw[40 + head_length :], class_map, located)
+        kind = _KINDS[head["samples"]]
+        samples = kind.from_bytes(raw[40 + head_length :], class_map, located)
         extra, categories = dict(head["extra"]), tuple(head["categories"])
         notes, labels = list(head["notes"]), head["label_map"]
         label_map = labels and LabelMap(tuple(labels[0]), tuple(labels[1]))
@@ -66,7 +71,7 @@ def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None
         return None  # a damaged entry counts as missing: the dataset is read again
     return Dataset(
         class_map,
-        table,
+        samples,
         head["split"],
         root,
         head["dropped"],
@@ -78,7 +83,10 @@ def load(root: Place, reader: Reader, settings: Sequence[Any]) -> Dataset | None
 
 
 def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since: int) -> Any:
-    """Cache a split if it is large and stored as a table, and return it.
+    """Cache a split if it is large, and return it.
+
+    Splits of images with one class each are cached only if their labels are in records: the names
+    of folders are read as fast.
 
     Args:
         root: Root of the dataset.
@@ -87,20 +95,29 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
         found: The split as it was read.
         since: Time in nanoseconds at which reading began.
     """
-    if not isinstance(found, Dataset) or not isinstance(found.samples, SampleTable):
+    if not isinstance(found, Dataset) or len(found) < LARGE:
         return found
-    if len(found) < LARGE or not _is_cached(reader):
+    samples = found.samples
+    if not (
+        isinstance(samples, SampleTable)
+        or (isinstance(samples, ClassSamples) and reader.takes_name)
+    ):
+        return found
+    base = _base(root, reader)
+    if base is None:
         return found
     with suppress(OSError, RuntimeError):  # reading works without a cache, e.g. on a full disk
-        file = _entry(root, settings)
+        file = _entry(root, base, settings)
         if file is None:
             return found
-        folders = _folders(root, found)
+        # Records are in one folder, whatever the texts of their locations are.
+        folders = _folders(base, () if reader.takes_name else samples.names)
         state, newest = _state(folders)
         # A file that was edited while it was read may have been read as it was before.
         if newest >= since - CLOCK_TICK:
             return replace(found, root=root)
         head = {
+            "samples": type(samples).__name__,
             "state": state,
             "folders": list(map(str, folders)),
             "names": found.class_map.names,
@@ -113,36 +130,35 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
             "label_map": found.label_map and (found.label_map.names, found.label_map.units),
         }
         text = json.dumps(head).encode()
-        body = len(text).to_bytes(8, "big") + text + found.samples.to_bytes()
+        body = len(text).to_bytes(8, "big") + text + samples.to_bytes()
         atomic_write(file, hashlib.sha256(body).digest() + body, durable=False)
     return replace(found, root=root)
 
 
-def _is_cached(reader: Reader) -> bool:
-    """Return whether what a reader has read may be cached.
+def _base(root: Place, reader: Reader) -> Place | None:
+    """Return where the files of a dataset are; None if what was read may not be cached.
 
-    A reader of the user may change while its fields and the files do not, and the files of a
-    dataset with a name may be anywhere.
+    A reader of the user may change while its fields and the files do not.
     """
-    return not reader.takes_name and type(reader).__module__.startswith("visiongarden.")
+    is_own = type(reader).__module__.startswith("visiongarden.")
+    return reader.stored_in(root) if is_own else None
 
 
-def _entry(root: Place, settings: Sequence[Any]) -> Path | None:
+def _entry(root: Place, base: Place, settings: Sequence[Any]) -> Path | None:
     """Return the file of an entry; a newer state of the same root and settings overwrites it."""
-    base = cache_folder("indexes")
-    if base is None:
+    folder = cache_folder("indexes")
+    if folder is None:
         return None
-    archive, inner = (root.archive, root.inner) if isinstance(root, Member) else (root, "")
+    archive, inner = (base.archive, base.inner) if isinstance(base, Member) else (base, "")
     key = json.dumps([_VERSION, str(archive.absolute()), str(root), inner, list(settings)])
-    return base / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.index"
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.index"
 
 
-def _folders(root: Place, found: Dataset) -> list[Path]:
+def _folders(root: Place, names: Iterable[str]) -> list[Path]:
     """Return the dataset's root and the folders outside of it that contain its images."""
     if isinstance(root, Member):
         return [root.archive.absolute()]
     top = (root if root.is_dir() else root.parent).resolve()
-    names = found.samples.names if isinstance(found.samples, SampleTable) else ()
     parents = {(name.rpartition("#")[0] or name).rpartition(os.sep)[0] for name in names}
     outside = {Path(name).resolve() for name in parents}
     return [top, *sorted(p for p in outside if not p.is_relative_to(top))]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, overload
 
@@ -50,6 +51,23 @@ class ClassSamples(Sequence[Sample]):
         """Return the samples at `indices`."""
         paths = tuple(self.paths[i] for i in indices)
         return replace(self, paths=paths, classes=tuple(self.classes[i] for i in indices))
+
+    def to_bytes(self) -> bytes:
+        """Serialize the locations and classes of the images."""
+        content = {"paths": list(map(str, self.paths)), "classes": self.classes}
+        return json.dumps(content).encode()
+
+    @classmethod
+    def from_bytes(
+        cls, raw: bytes, class_map: ClassMap, located: Callable[[str], Any]
+    ) -> ClassSamples:
+        """Deserialize samples from the output of `to_bytes`.
+
+        Raises:
+            ValueError: The bytes are not serialized samples.
+        """
+        content = json.loads(raw)
+        return cls(class_map, tuple(map(located, content["paths"])), tuple(content["classes"]))
 
     def image_path(self, index: int) -> Any:
         """Return the location of an image: a path or an archive member."""

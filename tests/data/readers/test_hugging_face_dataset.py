@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
-from visiongarden.data.readers import arrow_files, hugging_face_dataset, read
+from visiongarden.data import cache
+from visiongarden.data.readers import arrow_files, hugging_face_dataset, read, reading
 from visiongarden.errors import DataError, UserError
 
 IMAGE = {"_type": "Image"}
@@ -98,6 +99,22 @@ def test_classification(stored):
     found = read(stored({"image": IMAGE, "label": LABEL}, *rows))
     assert [sample.labels.tolist() for sample in found] == [[0, 1], [1, 0]]
     assert pickle.loads(pickle.dumps(found)).counts().tolist() == [1, 1]  # noqa: S301
+
+
+def test_labels_are_cached_until_the_file_changes(stored, tmp_path, monkeypatch):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "LARGE", 2)
+    monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the file was written just now
+    rows = [{"image": image(i), "label": label} for i, label in enumerate((1, 0))]
+    path = stored({"image": IMAGE, "label": LABEL}, *rows)
+    read(path)
+    monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
+    again = read(path)
+    assert [sample.labels.tolist() for sample in again] == [[0, 1], [1, 0]]
+    assert again.load(1).image[0, 0].tolist() == [1, 1, 1]
+    path.write_bytes(b"1")
+    with pytest.raises(TypeError):
+        read(path)
 
 
 def test_unknown_and_several_labels(stored):

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from visiongarden.data import cache
 from visiongarden.data.copies import Prints
-from visiongarden.data.readers import read
+from visiongarden.data.readers import read, reading
 from visiongarden.errors import DataError, UserError
 
 
@@ -109,6 +110,41 @@ def test_detection(prepared):
     assert Prints().equal(found, other) == []
     with pytest.raises(DataError, match="has no split 'test'"):
         read("tiny", reader="TFDS", split="test")
+
+
+@pytest.mark.parametrize("kind", ["objects", "label"])
+def test_labels_are_cached_until_a_file_changes(prepared, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "LARGE", 2)
+    monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the files were written just now
+    features = {
+        "objects": {"image": Image(), "objects": Sequence(BOXES)},
+        "label": {"image": Image(), "label": ClassLabel(["cat", "dog"])},
+    }[kind]
+    of_object = [objects(((0, 0, 1, 1), n % 2)) for n in range(4)]
+    fields = [{"objects": each} for each in of_object] if kind == "objects" else None
+    fields = fields or [{"label": n % 2} for n in range(4)]
+    split = [record(n, **each) for n, each in enumerate(fields)]
+    prepared(features, train=split, validation=split[1:])
+    file = tmp_path / Builder.data_dir / "records"
+    file.parent.mkdir(parents=True)
+    file.write_text("1")
+    first = [read("tiny", reader="TFDS", split=name) for name in ("train", "val")]
+    monkeypatch.setattr(reading, "gather", None)  # from here on nothing can be read
+    again = [read("tiny", reader="TFDS", split=name) for name in ("train", "val")]
+    for before, after in zip(first, again, strict=True):
+        assert after.class_map == before.class_map
+        assert list(map(after.image_path, range(len(after)))) == list(
+            map(before.image_path, range(len(before)))
+        )
+        copied = pickle.loads(pickle.dumps(after))  # noqa: S301 (for worker processes)
+        assert copied.load(1).image[0, 0].tolist() == before.load(1).image[0, 0].tolist()
+        for one, other in zip(before, after, strict=True):
+            np.testing.assert_array_equal(one.labels, other.labels)
+            np.testing.assert_array_equal(one.instances.classes, other.instances.classes)
+    file.write_text("12")
+    with pytest.raises(TypeError):
+        read("tiny", reader="TFDS")
 
 
 def test_no_image_is_decoded_at_opening(prepared, monkeypatch):

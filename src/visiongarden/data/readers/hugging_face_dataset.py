@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -95,6 +96,14 @@ class HuggingFaceDataset(Reader):
         """Return True: rows have numbers by which they can be divided."""
         return True
 
+    def stored_in(self, root: Place) -> Place | None:
+        """Return the path; None for a dataset on the Hub, which may have a newer version."""
+        return None if self.name or not root.exists() else root
+
+    def located(self, root: Place) -> Callable[[str], Any]:
+        """Return the function from the text of an image's location to the record."""
+        return records.ImagesOfSplits(functools.partial(self._store, root))
+
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the names of the splits."""
         return tuple(self._stores(source.root))
@@ -144,6 +153,9 @@ class HuggingFaceDataset(Reader):
             return _objects(record.get(labels), box, key, self.bbox, where)
 
         return records.with_objects(store, image, class_map, objects_of, source)
+
+    def _store(self, root: Place, split: str) -> Any:
+        return self._stores(root)[split]
 
     def _stores(self, root: Place) -> dict[str, Any]:
         """Return the rows of each split."""

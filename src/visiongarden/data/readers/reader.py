@@ -87,6 +87,13 @@ class Reader(Typed):
         """
         return source.root.is_dir()
 
+    def stored_in(self, root: Place) -> Place | None:
+        """Return the folder or file that contains the dataset; None if it may change unnoticed.
+
+        What was read is cached until a file in it changes.
+        """
+        return None if self.takes_name else root
+
     def located(self, root: Place) -> Callable[[str], Any]:
         """Return the function from the text of an image's location to the location.
 

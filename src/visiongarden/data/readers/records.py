@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,6 +89,26 @@ class ImagesOf:
     def __call__(self, text: str) -> StoredImage:
         """Return the image of a location's text."""
         return StoredImage(self.store, int(text.rpartition("#")[2]), self.column)
+
+
+class ImagesOfSplits:
+    """Function from the text of an image's location in any split to the image.
+
+    Args:
+        store_of: Function from the name of a split to its store.
+    """
+
+    def __init__(self, store_of: Callable[[str], Store]) -> None:
+        self._store_of = store_of
+        self._stores: dict[str, Store] = {}
+
+    def __call__(self, text: str) -> StoredImage:
+        """Return the image of a location's text."""
+        store, column, index = text.rsplit("#", 2)
+        split = store.rpartition("#")[2]
+        if split not in self._stores:
+            self._stores[split] = self._store_of(split)
+        return StoredImage(self._stores[split], int(index), column)
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -101,6 +102,14 @@ class TFDS(Reader):
         """Return True: records have numbers by which they can be divided."""
         return True
 
+    def stored_in(self, root: Place) -> Place | None:
+        """Return the folder of the prepared dataset."""
+        return Path(self._store(root, "").builder().data_dir)
+
+    def located(self, root: Place) -> Callable[[str], Any]:
+        """Return the function from the text of an image's location to the record."""
+        return records.ImagesOfSplits(functools.partial(self._split, root))
+
     def splits(self, source: Source) -> tuple[str, ...]:
         """Return the names of the splits."""
         builder = self._store(source.root, "").builder()
@@ -109,14 +118,9 @@ class TFDS(Reader):
     def read(self, source: Source, split: str) -> Dataset:
         """Return one split."""
         records.forget()
-        store = self._store(source.root, split)
-        info = store.builder().info
-        own = {_SPLIT.get(str(name), str(name)): str(name) for name in info.splits}
-        if split not in own:
-            raise no_split(source.root, split, own)
-        features = dict(info.features.items())
+        store = self._split(source.root, split)
+        features, images = _features(store.builder()), store.encoded
         where = str(source.root)
-        images = [name for name, feature in features.items() if _is_image(feature)]
         masks = [name for name in images if "mask" in name.lower() or "seg" in name.lower()]
         pictures = [name for name in images if name not in masks]
         if "image" in pictures and self.image == "auto":
@@ -127,8 +131,6 @@ class TFDS(Reader):
         classes = [name for name, feature in features.items() if _names(feature) is not None]
         found = objects or masks or classes
         labels = records.one_of(found, self.labels, "the annotation", "labels", where, there)
-        # Also those that are not read: every record would be decoded with them.
-        store = self._store(source.root, split, own[split], tuple(images))
         if labels in objects:
             return self._with_objects(store, image, labels, features[labels], source)
         if labels in images:
@@ -137,6 +139,20 @@ class TFDS(Reader):
         class_map = records.class_map_of(_names(features[labels]), source, f"{where}: {labels}")
         numbers = (_plain(records.record(store, i)[labels]) for i in _range(store))
         return records.with_classes(store, image, class_map, numbers, source)
+
+    def _split(self, root: Place, split: str) -> _Store:
+        """Return the records of a split.
+
+        Raises:
+            DataError: The split does not exist.
+        """
+        builder = self._store(root, split).builder()
+        own = {_SPLIT.get(str(name), str(name)): str(name) for name in builder.info.splits}
+        if split not in own:
+            raise no_split(root, split, own)
+        # No image is decoded, also of those that are not read: every record is decoded with them.
+        images = tuple(name for name, each in _features(builder).items() if _is_image(each))
+        return self._store(root, split, own[split], images)
 
     def _with_objects(
         self, store: _Store, image: str, labels: str, feature: Any, source: Source
@@ -282,6 +298,10 @@ def _check_features(file: Path) -> None:
                         received=f"{name!r:.80}",
                         fix="use from_source with a data source that you have opened",
                     )
+
+
+def _features(builder: Any) -> dict[str, Any]:
+    return dict(builder.info.features.items())
 
 
 def _range(store: _Store) -> range:
