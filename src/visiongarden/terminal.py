@@ -33,6 +33,17 @@ def printable(text: object) -> str:
     return _CONTROL.sub(_escape, str(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is 1.
+
+    Example:
+        >>> counted(1, "image"), counted(2000, "box")
+        ('1 image', '2,000 boxes')
+    """
+    ending = "" if count == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    return f"{count:,} {noun}{ending}"
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -81,7 +81,7 @@ def test_images_without_a_label_file_are_counted_apart(tmp_path):
     counts = "train: 4 images, 1 without a label file, 1 without a box, 2 boxes"
     assert counts in report.text()
     (found,) = [f for f in report.findings if f.kind == "unlabeled"]
-    assert found.what.startswith("1 of 4 images have no label file")
+    assert found.what.startswith("1 of 4 images without a label file")
     assert read(tmp_path).notes == [found.what]
     assert [f.where[-10:] for f in report.findings if f.kind == "empty"] == ["train2.png"]
 
@@ -125,7 +125,7 @@ def test_pose_labels_are_read_and_counted(tmp_path):
     names = "train: images/train\nval: images/val\nkpt_shape: [2, 2]\nnames: [cat, dog]\n"
     make(tmp_path, names, f"{LINE} 0.4 0.4 0.6 0.6")
     found = findings(tmp_path, "keypoints")
-    assert [f.what[:24] for f in found] == ["2 objects have keypoints"] * 2
+    assert [f.what[:26] for f in found] == ["the keypoints of 2 objects"] * 2
     points = read(tmp_path).row(0).keypoints
     np.testing.assert_allclose(points, [[[16, 12, 2], [24, 18, 2]]], atol=1e-4)
     assert read(tmp_path).row(0).boxes.round(3).tolist() == [BOX]

@@ -18,6 +18,7 @@ from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError
 from visiongarden.samples import RotatedBoxes, Sample
 from visiongarden.samples.annotations import Annotations
+from visiongarden.terminal import counted
 from visiongarden.types import ClassMap, ImageSize, LabelMap
 
 
@@ -121,7 +122,8 @@ class Dataset:
     def __repr__(self) -> str:
         """Return the split, its number of images and the classes, not every sample."""
         names = ", ".join(self.class_map.names)
-        return f"Dataset({str(self.root)!r}, {self.split}: {len(self.samples)} images; {names:.80})"
+        images = counted(len(self.samples), "image")
+        return f"Dataset({str(self.root)!r}, {self.split}: {images}; {names:.80})"
 
     @classmethod
     def of_rows(

@@ -10,6 +10,7 @@ import numpy as np
 
 from visiongarden.data.dataset import Dataset
 from visiongarden.errors import DataError
+from visiongarden.terminal import counted
 
 
 def without_crowds(
@@ -52,7 +53,10 @@ def refuse_without_boxes(datasets: Mapping[str, Dataset], root: str) -> None:
             f"{root}: no corrected copy is written, because train would have no usable box",
             rule="at least one box that is inside its image, has a known class and is not a crowd",
             received="; ".join(
-                [f"{len(train)} images, {int(train.objects().sum())} boxes", *train.notes]
+                [
+                    f"{counted(len(train), 'image')}, {counted(int(train.objects().sum()), 'box')}",
+                    *train.notes,
+                ]
             ),
             fix=f"visiongarden data check {shlex.quote(root)}",
         )

@@ -25,6 +25,7 @@ from visiongarden.doctor.object_masks import of_masks
 from visiongarden.drawing.annotations import draw_sample, fitted
 from visiongarden.errors import DataError
 from visiongarden.storage.place import Place
+from visiongarden.terminal import counted
 from visiongarden.types import ClassMap
 
 ASPECT = 20.0
@@ -317,7 +318,7 @@ def _of_corners(dataset: Dataset, errors: ErrorList, split: str) -> Iterator[Fin
         what = "boxes (left, top, width, height) that exceed the image would fit as corners"
         yield Finding("error", "corners", root, f"{what}; are they (x1, y1, x2, y2)?", split)
     if errors.one_pixel:
-        what = f"{errors.one_pixel} boxes exceed the border by less than a pixel and are clipped"
+        what = f"clipped: {counted(errors.one_pixel, 'box')} beyond the border by less than a pixel"
         yield Finding("note", "cut", root, what, split)
     if "rotated" in dataset.fields:
         return

@@ -25,7 +25,7 @@ from visiongarden.doctor.labeling import (
     shift_of,
 )
 from visiongarden.errors import DataError, UserError
-from visiongarden.terminal import printable
+from visiongarden.terminal import counted, printable
 
 CHANGES = "changes.txt"
 _KEPT_FIRST = ("test", "val", "valid")
@@ -102,9 +102,8 @@ def fix(
         changes += [f"[{split}] left out: {finding}" for finding in invalid]
         # A COCO copy keeps the numbers of the file, so these boxes do not change there.
         if errors[split].trimmed and not isinstance(writer, COCOWriter):
-            changes.append(
-                f"[{split}] {errors[split].trimmed} boxes less than a pixel outside are clipped"
-            )
+            trimmed = counted(errors[split].trimmed, "box")
+            changes.append(f"[{split}] clipped: {trimmed} less than a pixel outside")
     emptied = _emptied(datasets, errors, keep_background, changes)
     left_out = _left_out(labeling, datasets, looks, emptied, changes)
     fixed = {

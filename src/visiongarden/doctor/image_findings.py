@@ -12,6 +12,7 @@ from visiongarden.data.error_list import Finding
 from visiongarden.data.layout import Layout
 from visiongarden.doctor.images import Look, same
 from visiongarden.doctor.labeling import Labeling
+from visiongarden.terminal import counted
 
 NEAR = 3
 """Largest number of differing bits, of 64, between the hashes of similar images."""
@@ -72,7 +73,9 @@ def _of_depth(looks: Sequence[Look]) -> Iterator[Finding]:
         depth = together(look.depth for look in wide if look.depth is not None)
         if depth is not None:
             level = "warning" if depth.is_dark else "note"
-            yield Finding(level, "depth", wide[0].path, f"{len(wide)} images: {depth}", split)
+            yield Finding(
+                level, "depth", wide[0].path, f"{counted(len(wide), 'image')}: {depth}", split
+            )
 
 
 def _of_layouts(looks: Sequence[Look]) -> Iterator[Finding]:

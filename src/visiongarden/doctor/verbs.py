@@ -25,6 +25,7 @@ from visiongarden.doctor.sheet import (
 from visiongarden.doctor.transform_sheet import transforms_sheet
 from visiongarden.errors import UserError, option
 from visiongarden.markup import Preformatted
+from visiongarden.terminal import counted
 from visiongarden.types import ImageSize
 
 _OTHERS = 8
@@ -91,7 +92,8 @@ class ContactSheet:
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
-        return f"ContactSheet({self.count} images of {self.split}, {height} × {width} pixels)"
+        images = counted(self.count, "image")
+        return f"ContactSheet({images} of {self.split}, {height} × {width} pixels)"
 
     def _repr_png_(self) -> bytes:
         return bytes(cv2.imencode(".png", self.image[..., ::-1])[1])

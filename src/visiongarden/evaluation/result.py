@@ -9,7 +9,7 @@ from typing import Any
 from visiongarden import markup
 from visiongarden.metrics.several import Metrics
 from visiongarden.tasks import Section, Task
-from visiongarden.terminal import table
+from visiongarden.terminal import counted, table
 
 _METRICS_PER_ROW = 6
 _LISTED_CLASSES = 100
@@ -84,7 +84,7 @@ class EvaluationResult:
             for i in range(0, len(listed), _METRICS_PER_ROW)
         ]
         notes = [self.note] if self.note else []
-        head = f"{self.metrics_name} on {self.images} images"
+        head = f"{self.metrics_name} on {counted(self.images, 'image')}"
         total = [("all", *totals)] if any(totals) else []
         numbers = [column for column in columns if column != "unit"]
         classes = table((self.row_name, *columns), [*rows, *total], right=numbers)
@@ -111,7 +111,7 @@ class EvaluationResult:
     def _repr_html_(self) -> str:
         columns, per_class = self._rows()
         return markup.section(
-            f"{self.metrics_name} on {self.images} images",
+            f"{self.metrics_name} on {counted(self.images, 'image')}",
             markup.paragraph(self.note) if self.note else "",
             markup.table(list(self.metrics), [[_shown(value) for value in self.metrics.values()]]),
             markup.table((self.row_name, *columns), per_class, limit=_LISTED_CLASSES),

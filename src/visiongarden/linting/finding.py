@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visiongarden.markup import Preformatted
+from visiongarden.terminal import counted
 
 CODES: dict[str, tuple[str, str]] = {
     "VG101": (
@@ -190,8 +191,8 @@ class LintReport(Preformatted):
 
     def __repr__(self) -> str:
         warnings = sum(finding.is_warning for finding in self.findings)
-        files = f"{self.files} file{'s' * (self.files != 1)}"
-        return f"LintReport({len(self) - warnings} errors, {warnings} warnings in {files})"
+        numbers = f"{counted(len(self) - warnings, 'error')}, {counted(warnings, 'warning')}"
+        return f"LintReport({numbers} in {counted(self.files, 'file')})"
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.findings)) or "no errors found"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden import markup
-from visiongarden.terminal import table
+from visiongarden.terminal import counted, table
 from visiongarden.training import Progress
 
 _GROUPS = {
@@ -89,7 +89,7 @@ class ResumeProof:
     def verdict(self) -> str:
         """Result in one line."""
         count = len(self.kills)
-        runs = f"{self.steps} steps with {count} kill{'s' if count != 1 else ''} and without"
+        runs = f"{self.steps} steps with {counted(count, 'kill')} and without"
         if not self.kills:
             return f"{runs}: the run ended before it was killed; train more steps"
         bad = [each for each in self.compared if each.different]

@@ -16,6 +16,7 @@ from visiongarden.repetition.grammar import Grammar, Instance, Rule, operations
 from visiongarden.repetition.search import flat_lines, line_count, search
 from visiongarden.repetition.text import steps
 from visiongarden.repetition.vary import Named, varying
+from visiongarden.terminal import counted
 
 _MAX_PLACES = 8
 """Maximum number of occurrences that the text lists per repeat."""
@@ -225,7 +226,7 @@ def _text(result: Repeats) -> str:
 def _paragraph(each: Repeat, unit: str) -> list[str]:
     arguments = f"({', '.join(each.parameters)})"
     users = f", used in {', '.join(each.used_in)}" if each.used_in else ""
-    saved = f"{each.saves} line{'s' if each.saves != 1 else ''}"
+    saved = counted(each.saves, "line")
     lines = [
         f"{each.name}{arguments} ×{len(each.places)}{users}: saves {saved} "
         f"({each.flat} without blocks, {each.lines} in the block, {len(each.places)} for its calls)"

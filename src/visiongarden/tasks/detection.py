@@ -25,8 +25,9 @@ from visiongarden.tasks.box_examples import box_match, box_targets, invalid_boxe
 from visiongarden.tasks.box_parity import compare_boxes, in_order_of
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity
-from visiongarden.tasks.prediction_files import PredictionFiles, number
+from visiongarden.tasks.prediction_files import PredictionFiles
 from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, target
+from visiongarden.terminal import counted
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Mosaic, Transform
 from visiongarden.types import ClassMap, ImageSize, Placement
 
@@ -66,8 +67,8 @@ class DetectionFiles(PredictionFiles):
         """Return the number of detections, or the best score if all are below the threshold."""
         counts = [len(row["detections"]) for row in self.rows]
         if sum(counts):
-            where = number(sum(map(bool, counts)), "image")
-            return f"{number(sum(counts), 'detection')} in {where}"
+            where = counted(sum(map(bool, counts)), "image")
+            return f"{counted(sum(counts), 'detection')} in {where}"
         return (
             f"no detection with a score above {self.threshold:g}; the best score is "
             f"{max(self.best, default=0.0):.3g}"

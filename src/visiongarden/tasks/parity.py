@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from visiongarden.markup import Preformatted
+from visiongarden.terminal import counted
 
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 """Decoded arrays by name, batch first."""
@@ -70,8 +71,8 @@ class Parity(Preformatted):
         boxes += "" if self.masks is None else f"masks within {self.masks:.2g}, "
         compared = "values" if self.what == "values" else "scores"
         return (
-            f"{verdict}: {self.found:,} {self.what} on {self.images} images, "
-            f"{self.differing} images differ; {boxes}{compared} within {self.scores:.2g}"
+            f"{verdict}: {self.found:,} {self.what} on {counted(self.images, 'image')}, "
+            f"{self.differing} of which differ; {boxes}{compared} within {self.scores:.2g}"
         )
 
 

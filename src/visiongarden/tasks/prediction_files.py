@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from visiongarden.terminal import counted
 from visiongarden.types import ClassMap
 
 _LISTED = 10
@@ -48,7 +49,7 @@ class PredictionFiles:
 
     def summary(self) -> str:
         """Return the number of images and a summary of their predictions, on one line."""
-        return f"{number(len(self.rows), 'image')}: {self.found()}"
+        return f"{counted(len(self.rows), 'image')}: {self.found()}"
 
     def found(self) -> str:
         """Summarize the predictions for all images."""
@@ -80,12 +81,7 @@ class PredictionFiles:
         return self.class_map.names[int(index)] if self.class_map else int(index)
 
 
-def number(count: int, what: str) -> str:
-    """Return a number with its noun, in the plural unless it is 1."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def counted(images: Counter[Any]) -> str:
+def most_common(images: Counter[Any]) -> str:
     """List classes with their number of images, most frequent first."""
     listed = [f"{name} in {count}" for name, count in images.most_common(_LISTED)]
     more = len(images) - _LISTED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from visiongarden.terminal import counted
 from visiongarden.training.state import Progress
 
 
@@ -42,8 +43,9 @@ class Limits:
                 f"of {epochs}, after {progress.seconds:.0f} s: training.time_limit={self.seconds:g}"
             )
         if progress.step == 0 and self.are_reached(progress.waited):
+            waited = counted(progress.waited, "epoch")
             return (
-                f"the run ended after epoch {progress.epoch} of {epochs}, {progress.waited} epochs "
-                f"after its best value: training.patience={self.patience}"
+                f"the run ended after epoch {progress.epoch} of {epochs}, {waited} after its best "
+                f"value: training.patience={self.patience}"
             )
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from visiongarden.terminal import table
+from visiongarden.terminal import counted, table
 
 COLUMNS = ("level", "value of the source", "shape", "difference", "deviations", "")
 """Columns of the table of a proof."""
@@ -81,4 +81,5 @@ class Proof:
         differing = sum(each.relative > self.tolerance for each in self.levels)
         result = f"{differing} of {len(self.levels)} levels differ" if differing else "proved"
         left = f"; not compared: {', '.join(self.left_out)}" if self.left_out else ""
-        return f"{result}: {self.images} images, tolerance {self.tolerance:g} deviations{left}"
+        images = counted(self.images, "image")
+        return f"{result}: {images}, tolerance {self.tolerance:g} deviations{left}"

@@ -48,7 +48,7 @@ def test_points_names_pairs_and_skeleton(tmp_path):
         {"id": 1, "num_keypoints": 2},
     ]
     assert found.notes == [
-        "1 objects have keypoints; they are read, but no head is trained on keypoints yet"
+        "the keypoints of 1 object are read, but no head is trained on keypoints yet"
     ]
 
 

@@ -101,8 +101,8 @@ def test_classification(stored):
     assert pickle.loads(pickle.dumps(found)).counts().tolist() == [1, 1]  # noqa: S301
 
 
-def test_labels_are_cached_until_the_file_changes(stored, tmp_path, monkeypatch):
-    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path / "cache"))
+def test_labels_are_cached_until_the_file_changes(stored, tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("VISIONGARDEN_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(cache, "LARGE", 2)
     monkeypatch.setattr(cache, "CLOCK_TICK", 0)  # the file was written just now
     rows = [{"image": image(i), "label": label} for i, label in enumerate((1, 0))]

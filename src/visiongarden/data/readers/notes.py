@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from visiongarden.data.error_list import ErrorList, Finding
+from visiongarden.terminal import counted
 
 _POSE_SHARE = 0.5
 """Minimum share of polygons that look like poses before a warning is issued."""
@@ -25,16 +26,16 @@ def notes_of(errors: ErrorList, split: str, images: int) -> Iterator[Finding]:
         yield Finding("warning", "unlabeled", root, errors.searched, split)
     elif errors.unlabeled:
         count = len(errors.unlabeled)
-        what = f"{count} of {images} images have no label file and are used as background"
+        what = f"{count} of {counted(images, 'image')} without a label file are used as background"
         level = "warning" if count > images / 2 else "note"
         yield Finding(level, "unlabeled", errors.unlabeled[0], what, split)
     for name, count in errors.unused.items():
-        what = f"{count} objects have {name}, which are not read; their boxes are used"
+        what = f"the {name} of {counted(count, 'object')} are not read; their boxes are used"
         yield Finding("note", "unused", root, what, split)
     if errors.keypoints:
         what = (
-            f"{errors.keypoints} objects have keypoints; they are read, but no head is trained on "
-            "keypoints yet"
+            f"the keypoints of {counted(errors.keypoints, 'object')} are read, but no head is "
+            "trained on keypoints yet"
         )
         yield Finding("note", "keypoints", root, what, split)
     if errors.pose_like > _POSE_SHARE * errors.polygons:
