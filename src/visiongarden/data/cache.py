@@ -98,10 +98,11 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
     if not isinstance(found, Dataset) or len(found) < LARGE:
         return found
     samples = found.samples
-    if not (
-        isinstance(samples, SampleTable)
-        or (isinstance(samples, ClassSamples) and reader.takes_name)
-    ):
+    names: Sequence[str] = ()
+    if isinstance(samples, SampleTable):
+        # Records are in one folder, whatever the texts of their locations are.
+        names = () if reader.takes_name else samples.names
+    elif not (isinstance(samples, ClassSamples) and reader.takes_name):
         return found
     base = _base(root, reader)
     if base is None:
@@ -110,8 +111,7 @@ def save(root: Place, reader: Reader, settings: Sequence[Any], found: Any, since
         file = _entry(root, base, settings)
         if file is None:
             return found
-        # Records are in one folder, whatever the texts of their locations are.
-        folders = _folders(base, () if reader.takes_name else samples.names)
+        folders = _folders(base, names)
         state, newest = _state(folders)
         # A file that was edited while it was read may have been read as it was before.
         if newest >= since - CLOCK_TICK:
