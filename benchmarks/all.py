@@ -7,6 +7,8 @@ RUNS = (
     ("benchmarks.speed", "--mode", "infer"),
     ("benchmarks.speed", "--mode", "graph"),
     ("benchmarks.speed", "--mode", "train"),
+    ("benchmarks.speed", "--mode", "infer", "--dtype", "mixed_bfloat16"),
+    ("benchmarks.speed", "--mode", "train", "--dtype", "mixed_bfloat16"),
     ("benchmarks.transfer",),
     ("benchmarks.repeats",),
     ("benchmarks.show",),

@@ -145,24 +145,28 @@ def compare(contenders, rounds, seconds_per_turn, images_per_step, log=print, to
 
 
 def table(title, rows, base):
-    """Return a comparison as Markdown; ratios to the row `base` are medians over the rounds."""
-    reference = next((r["rates"] for r in rows if r["name"] == base and "rates" in r), None)
+    """Return a comparison as Markdown; ratios of speeds to the row `base` are medians of rounds."""
+    first = next((r for r in rows if r["name"] == base and "rates" in r), None)
+    reference = first and first["rates"]
     lines = [
         f"### {title}",
         "",
-        "| contender | images/s | spread | ratio | peak MiB | ready in s |",
+        "| contender | images/s | spread | ratio | peak MiB | ratio | ready in s | ratio |",
     ]
-    lines.append("|---|---|---|---|---|---|")
+    lines.append("|---|---|---|---|---|---|---|---|")
     for row in rows:
         if "failed" in row:
-            lines.append(f"| {row['name']} | {row['failed']} | | | | |")
+            lines.append(f"| {row['name']} | {row['failed']} | | | | | | |")
             continue
         # Ratios within each round, because the speed of a machine varies between rounds.
         pairs = zip(row["rates"], reference or (), strict=False)
         ratio = f"{statistics.median(a / b for a, b in pairs):.2f}" if reference else ""
+        memory, start = (
+            f"{row[key] / first[key]:.2f}" if first else "" for key in ("peak_mib", "prepare_s")
+        )
         lines.append(
             f"| {row['name']} | {row['images_s']:.1f} | ±{row['spread']:.0%} | {ratio} "
-            f"| {row['peak_mib']} | {row['prepare_s']:.1f} |"
+            f"| {row['peak_mib']} | {memory} | {row['prepare_s']:.1f} | {start} |"
         )
     return "\n".join(lines)
 

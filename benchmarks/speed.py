@@ -3,11 +3,27 @@
 import argparse
 from pathlib import Path
 
-from benchmarks.harness import PEER, Contender, compare, machine, save_result, table
+from benchmarks.harness import PEER, Contender, compare, json_output, machine, save_result, table
 
 NATIVE = "torch-native"
 LETTERS = {(0.33, 0.25, 1024): "n", (0.33, 0.5, 1024): "s", (0.67, 0.75, 768): "m"}
 """The peer's name of a size, by depth, width and `max_channels`."""
+
+
+SUPPORT = """
+import json
+from visiongarden.backends.half_precision import bfloat16_support
+print(json.dumps(bfloat16_support()))
+"""
+
+
+def unsupported(dtype):
+    """Return why a dtype policy cannot be measured here, or None."""
+    if dtype != "mixed_bfloat16":
+        return None
+    # PyTorch is the backend of the native contender.
+    expected, reason = json_output(["-c", SUPPORT], {"KERAS_BACKEND": "torch"})
+    return None if expected else reason
 
 
 def contenders(options, compiled, peer_python):
@@ -69,18 +85,24 @@ def main():
         options.pop(key)
         for key in ("rounds", "seconds", "only", "together", "compiled", "peer_python")
     )
+    reason = unsupported(options["dtype"])
+    if reason is not None:
+        print(f"skipped {options['mode']} in {options['dtype']}: {reason}")
+        return
     chosen = [c for c in contenders(options, compiled, peer) if not only or c.name in only]
     rows = compare(chosen, rounds, seconds, options["batch"], together=together)
     size = options["size"]
     print(
         table(
-            f"{options['mode']}, {size} × {size}, batch {options['batch']}, {machine()}",
+            f"{options['mode']}, {size} × {size}, batch {options['batch']}, "
+            f"{options['dtype'] or 'float32'}, {machine()}",
             rows,
             NATIVE,
         )
     )
     save_result(
-        f"speed_{options['mode']}_{size}_{options['batch']}", {"options": options, "rows": rows}
+        f"speed_{options['mode']}_{options['dtype'] or 'float32'}_{size}_{options['batch']}",
+        {"options": options, "rows": rows},
     )
 
 

@@ -52,6 +52,9 @@ def compiled(model, loss, eager=False, jit=None):
 
 def prepare(options):
     """Prepare a `mode`: "infer", "train" (the whole step) or "graph" (with a trivial loss)."""
+    import visiongarden  # noqa: F401  before Keras, which imports the backend: see `use_onednn`
+
+    # isort: split
     import keras
 
     from visiongarden.backends.feeding import feed

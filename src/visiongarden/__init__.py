@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from visiongarden.backends.garbage import gc_paused
 from visiongarden.backends.keras_stubs import prepare
+from visiongarden.backends.onednn import use_onednn
 
 if TYPE_CHECKING:
     from visiongarden import (
@@ -174,6 +175,7 @@ _HOME = {
 
 # Keras finds visiongarden's classes in files from now on, in whichever order the two are imported.
 prepare()
+use_onednn()
 
 
 def __getattr__(name: str) -> Any:

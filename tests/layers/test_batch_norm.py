@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from visiongarden.layers import BatchNorm
+from visiongarden.layers import BatchNorm, ConvNormAct
+from visiongarden.layers.activations import Silu
+from visiongarden.layers.batch_norm import normed
 
 
 def pair(shape, **kwargs):
@@ -73,3 +75,56 @@ def test_same_steps_of_training():
         histories.append([ops.convert_to_numpy(w.value) for w in model.weights])
     for theirs, ours in zip(*histories, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def steps(layer, activation, policy):
+    """Return the output, gradients and moving averages of a training step of norm and SiLU."""
+    rng = np.random.default_rng(3)
+    keras.utils.set_random_seed(0)
+    norm = layer(epsilon=1e-3, momentum=0.9, dtype=policy)
+    image = keras.Input((6, 7, 4))
+    act = activation(dtype=policy)
+    scaled = keras.layers.Conv2D(4, 1, dtype=policy)(image)
+    output = normed(scaled, norm, act, True) if layer is BatchNorm else act(norm(scaled))
+    model = keras.Model(image, output)
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    x, y = rng.normal(1, 2, (5, 6, 7, 4)), rng.normal(size=(5, 6, 7, 4))
+    losses = [model.train_on_batch(x, y) for _ in range(3)]
+    return losses, [ops.convert_to_numpy(w.value) for w in model.weights]
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize(
+    ("policy", "rtol", "atol"), [("float32", 1e-5, 1e-5), ("mixed_bfloat16", 2e-2, 2e-2)]
+)
+def test_same_steps_with_silu(policy, rtol, atol):
+    (theirs, weights), (ours, found) = (
+        steps(layer, act, policy)
+        for layer, act in (
+            (keras.layers.BatchNormalization, lambda **k: keras.layers.Activation("silu", **k)),
+            (BatchNorm, Silu),
+        )
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=rtol)
+    for one, other in zip(weights, found, strict=True):
+        np.testing.assert_allclose(other, one, rtol=rtol, atol=atol)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="joint on TensorFlow alone")
+def test_silu_after_a_norm_is_part_of_its_operation():
+    import tensorflow as tf
+
+    layer = ConvNormAct(4)
+    layer.build((None, 6, 7, 3))
+
+    @tf.function(autograph=False)
+    def step(x):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(layer(x, training=True))
+        return tape.gradient(total, layer.trainable_weights[0].value)
+
+    graph = step.get_concrete_function(tf.TensorSpec((None, 6, 7, 3))).graph
+    kinds = [operation.type for operation in graph.get_operations()]
+    # One call forward and one backward; norm and activation are within.
+    assert kinds.count("PartitionedCall") + kinds.count("StatefulPartitionedCall") == 2
+    assert not {"FusedBatchNormV3", "FusedBatchNormGradV3", "Sigmoid"} & set(kinds)

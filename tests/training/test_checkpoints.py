@@ -31,11 +31,11 @@ from visiongarden.training.checkpoints import write_checkpoint
 from visiongarden.training.run_place import RunPlace
 
 
-def model():
+def model(precision=None):
     """A classifier with dropout, which draws random numbers in each step."""
     keras.utils.set_random_seed(0)
     head = vg.heads.Classification(num_classes=2, dropout=0.5)
-    return vg.Classifier(backbone=TinyBackbone(), head=head, image_size=16)
+    return vg.Classifier(backbone=TinyBackbone(), head=head, image_size=16, dtype=precision)
 
 
 class Killed(BaseException):
@@ -97,11 +97,9 @@ PLATEAU = {"type": "EarlyStopping", "monitor": "val_top1", "mode": "max", "patie
 FIELDS = {"epochs": 4, "checkpoint_every": "2 steps", "callbacks": [PLATEAU]}
 
 
-def run(folder, *callbacks, **options):
-    trained = model()
-    history = fit(
-        trained, batches(5), folder, settings(**FIELDS), scores(), callbacks=callbacks, **options
-    )
+def run(folder, *callbacks, precision="float32", **options):
+    trained, fields = model(precision), settings(**FIELDS, precision=precision)
+    history = fit(trained, batches(5), folder, fields, scores(), callbacks=callbacks, **options)
     return trained, history
 
 
@@ -139,6 +137,18 @@ def test_a_killed_run_is_the_same_run(tmp_path, whole, steps):
     assert counted.seen == [0, 1, 2, 3]
     assert history == whole[1]
     assert_equal(whole[0], read_state(newest_checkpoint(folder)))
+
+
+@pytest.mark.slow_backends
+def test_a_killed_run_in_bfloat16_is_the_same_run(tmp_path):
+    complete, killed = tmp_path / "complete", tmp_path / "killed"
+    _, expected = run(complete, precision="mixed_bfloat16")
+    with pytest.raises(Killed):
+        run(killed, KillAfter(7), precision="mixed_bfloat16")
+    trained, history = run(killed, precision="mixed_bfloat16", resume=True)
+    assert trained.dtype_policy.name == "mixed_bfloat16"
+    assert history == expected
+    assert_equal(*(read_state(newest_checkpoint(folder)) for folder in (complete, killed)))
 
 
 RESUME = """

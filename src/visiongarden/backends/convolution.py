@@ -11,6 +11,7 @@ call reorders, which is off with an untested version of Keras.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -103,7 +104,19 @@ def _reordered(kernel: torch.Tensor) -> torch.Tensor:
 
     if kernel.device.type == "meta":
         return kernel
+    is_half = kernel.dtype in (torch.bfloat16, torch.float16)
+    if is_half and kernel.device.type == "cpu" and not _has_half_convolutions():
+        # The convolution that PyTorch runs then cannot compute the gradient of another layout.
+        return kernel.contiguous()
     return kernel.contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def _has_half_convolutions() -> bool:
+    """Return whether oneDNN convolves in half precision on this processor."""
+    import torch
+
+    return "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
 def _jax(x: jax.Array, kernel: jax.Array, layer: Geometry) -> jax.Array:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from visiongarden.backends.batch_norm import fused_norm
+from visiongarden.backends.batch_norm import fused_norm, norm_silu
 from visiongarden.backends.distribution import is_synchronized, summed
+from visiongarden.layers.activations import Silu, in_place
 from visiongarden.registry import register
 from visiongarden.types import Tensor
 
@@ -33,23 +34,46 @@ class BatchNorm(keras.layers.BatchNormalization):
     """
 
     def call(
-        self, inputs: Tensor, training: bool | None = None, mask: Tensor | None = None
+        self,
+        inputs: Tensor,
+        training: bool | None = None,
+        mask: Tensor | None = None,
+        activation: keras.Layer | None = None,
     ) -> Tensor:
-        """Normalize the inputs; in training, also update the moving averages."""
-        if training and self.trainable and mask is None and not self.renorm and is_synchronized():
-            return self._synchronized(inputs)
+        """Normalize the inputs; in training, also update the moving averages.
+
+        Args:
+            inputs: Float tensor.
+            training: Whether to normalize by the statistics of the batch.
+            mask: Mask of the inputs.
+            activation: Layer that is applied to the normalized inputs. On TensorFlow, a training
+                step with `Silu` then keeps one feature map less for its gradients.
+        """
+        learns = bool(training and self.trainable)
+        if learns and mask is None and not self.renorm and is_synchronized():
+            return _activated(activation, self._synchronized(inputs))
         fused = fused_norm() if mask is None and self._fusible(inputs) else None
         if fused is None:
-            return super().call(inputs, training=training, mask=mask)
+            output = super().call(inputs, training=training, mask=mask)
+            return _activated(activation, output)
         inputs = ops.cast(inputs, self.compute_dtype)
-        learns = bool(training and self.trainable)
         gamma = self.gamma.value if self.scale else ops.ones_like(self.moving_mean)
         beta = self.beta.value if self.center else ops.zeros_like(self.moving_mean)
         moving = (self.moving_mean.value, self.moving_variance.value)
+        is_silu = isinstance(activation, Silu) and activation.dtype_policy == self.dtype_policy
+        joint = norm_silu() if learns and is_silu else None
+        if joint is not None:
+            momentum = self.momentum
+            output, *averages = joint(inputs, gamma, beta, moving, self.epsilon, momentum)
+            for variable, value in zip(
+                (self.moving_mean, self.moving_variance), averages, strict=True
+            ):
+                variable.assign(value)
+            return output
         output, mean, variance = fused(inputs, gamma, beta, moving, self.epsilon, learns)
         if learns:
             self._learn(mean, variance)
-        return output
+        return _activated(activation, output)
 
     def _synchronized(self, inputs: Tensor) -> Tensor:
         """Normalize by the statistics of the batches of all replicas."""
@@ -89,3 +113,24 @@ class BatchNorm(keras.layers.BatchNormalization):
             and self.variable_dtype == "float32"
             and self.compute_dtype in ("float32", "bfloat16", "float16")
         )
+
+
+def normed(x: Tensor, norm: BatchNorm | None, act: keras.Layer, training: bool | None) -> Tensor:
+    """Apply batch normalization, if there is one, and an activation.
+
+    Args:
+        x: Float tensor, which the caller must not use afterwards; see `in_place`.
+        norm: Batch normalization.
+        act: Activation layer.
+        training: Whether to normalize by the statistics of the batch.
+    """
+    if norm is None:
+        return in_place(act, x)
+    # One call only where it saves memory, so that layers which follow each other are also called
+    # one after the other, as those who read a model from its calls expect.
+    is_joint = training and norm_silu() is not None and isinstance(act, Silu)
+    return norm(x, activation=act) if is_joint else in_place(act, norm(x))
+
+
+def _activated(activation: keras.Layer | None, x: Tensor) -> Tensor:
+    return x if activation is None else activation(x)

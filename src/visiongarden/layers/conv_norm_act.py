@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from visiongarden.layers.activations import activation as activation_layer
-from visiongarden.layers.activations import in_place
-from visiongarden.layers.batch_norm import BatchNorm
+from visiongarden.layers.batch_norm import BatchNorm, normed
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.convolution import Convolution
 from visiongarden.layers.fold import is_folding, with_norm
@@ -62,10 +61,9 @@ class ConvNormAct(Composite):
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Apply convolution, batch normalization and activation."""
-        x = self.conv(x)
-        return in_place(self.act, x if self.norm is None else self.norm(x))
+        return normed(self.conv(x), self.norm, self.act, training)
 
     def fold(self) -> dict[str, np.ndarray]:
         """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from visiongarden.layers.activations import activation as activation_layer
-from visiongarden.layers.batch_norm import BatchNorm
+from visiongarden.layers.batch_norm import BatchNorm, normed
 from visiongarden.layers.composite import Composite
 from visiongarden.layers.fold import is_folding, with_norm
 from visiongarden.registry import register
@@ -64,12 +64,11 @@ class DepthwiseNormAct(Composite):
         self.norm = None if folded else BatchNorm(momentum=momentum, epsilon=epsilon)
         self.act = activation_layer(activation)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, training: bool | None = None) -> Tensor:
         """Apply padding, convolution, batch normalization and activation."""
         if self.pad is not None:
             x = self.pad(x)
-        x = self.conv(x)
-        return self.act(x if self.norm is None else self.norm(x))
+        return normed(self.conv(x), self.norm, self.act, training)
 
     def fold(self) -> dict[str, np.ndarray]:
         """Return the weights of the folded form: "conv/kernel" and "conv/bias"."""

@@ -28,6 +28,7 @@ from visiongarden.models.kinds import preprocessing_of
 from visiongarden.parts import OfClasses
 from visiongarden.progress import LOGGER
 from visiongarden.tasks import task_of
+from visiongarden.training.batch_logs import Callbacks
 from visiongarden.training.building import (
     check_callbacks,
     check_optimizer,
@@ -349,7 +350,13 @@ def _run(
                         steps_per_epoch=steps - progress.step,
                         initial_epoch=progress.epoch,
                         epochs=until,
-                        callbacks=all_callbacks,
+                        callbacks=Callbacks(
+                            all_callbacks,
+                            add_history=True,
+                            model=model,
+                            epochs=until,
+                            steps=steps - progress.step,
+                        ),
                         verbose=0,
                         shuffle=False,
                     )

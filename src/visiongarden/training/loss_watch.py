@@ -10,6 +10,7 @@ import keras
 
 from visiongarden.backends.training_state import is_on_accelerator
 from visiongarden.errors import NotFiniteError
+from visiongarden.training.batch_logs import BatchLogs
 from visiongarden.training.record import Record
 
 _STEPS = 32
@@ -71,7 +72,7 @@ class LossWatch(keras.callbacks.Callback):
         Raises:
             DivergedError: One of them is infinite or NaN, or exploded.
         """
-        value = (logs or {}).get("loss")
+        value = (logs.on_device if isinstance(logs, BatchLogs) else logs or {}).get("loss")
         if value is None:
             return
         # A copy: a captured step may return the same memory each time.
@@ -79,8 +80,11 @@ class LossWatch(keras.callbacks.Callback):
         self._waiting.append((self._record.steps_done, kept))
         if len(self._waiting) >= self._every or self._record.is_epoch_complete:
             waiting, self._waiting = self._waiting, []
-            for step, mean in waiting:
-                self._look(step, float(keras.ops.convert_to_numpy(mean)))
+            steps, means = zip(*waiting, strict=True)
+            # One copy for all, since each one waits for the device.
+            values = keras.ops.convert_to_numpy(keras.ops.stack(means))
+            for step, mean in zip(steps, values.tolist(), strict=True):
+                self._look(step, mean)
 
     def _look(self, steps: int, mean: float) -> None:
         """Check the mean of the loss over so many steps of the epoch."""
