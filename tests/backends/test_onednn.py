@@ -2,11 +2,14 @@
 
 import os
 import platform
+import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
-from visiongarden.backends.onednn import VARIABLE, use_onednn
+from visiongarden.backends import onednn
+from visiongarden.backends.onednn import VARIABLE, use_onednn, without_notes
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +44,24 @@ def test_nothing_is_set_where_it_has_no_effect(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", os)
     use_onednn()
     assert VARIABLE not in os.environ
+
+
+NOTES = "I0 port.cc:1] oneDNN custom operations are on. You may see slightly different results.\n"
+
+
+@pytest.mark.parametrize(("level", "shown"), [("3", "an error\n"), ("0", f"{NOTES}an error\n")])
+def test_the_notes_of_tensorflow_are_dropped(monkeypatch, capfd, level, shown):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+    monkeypatch.setattr(onednn, "processor_flags", lambda: frozenset({"avx2"}))
+    with suppress(ImportError), without_notes():
+        os.write(2, f"{NOTES}an error\n".encode())
+        raise ImportError
+    assert capfd.readouterr().err == shown
+
+
+def test_the_import_prints_nothing():
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    code = "import visiongarden, keras; keras.ops.ones(3)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -7,7 +7,8 @@ import pytest
 from tests.training.tiny import batches, classifier
 
 from visiongarden.backends import half_precision
-from visiongarden.backends.half_precision import Bfloat16Support, bfloat16_support, processor_flags
+from visiongarden.backends.half_precision import Bfloat16Support, bfloat16_support
+from visiongarden.backends.processor import processor_flags
 from visiongarden.training import choose_precision
 from visiongarden.training import precision as module
 

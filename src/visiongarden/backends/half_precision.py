@@ -8,11 +8,11 @@ the hardware lacks bfloat16, it is emulated and slower than float32. **Switch:**
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
 from typing import NamedTuple
 
 import keras
+
+from visiongarden.backends.processor import processor_flags
 
 _CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 """Flags of processors that multiply bfloat16, in the file of Linux that lists them."""
@@ -42,22 +42,6 @@ def bfloat16_support() -> Bfloat16Support:
     """
     backend = keras.backend.backend()
     return {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}.get(backend, _cpu)()
-
-
-@functools.cache
-def processor_flags(path: str = "/proc/cpuinfo") -> frozenset[str]:
-    """Return the flags of the first processor that Linux lists; none on other systems.
-
-    Args:
-        path: File in the format of `/proc/cpuinfo`.
-    """
-    try:
-        lines = Path(path).read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return frozenset()
-    # "flags" on x86, "Features" on ARM.
-    listed = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
-    return frozenset(next(listed, "").split())
 
 
 def _cpu() -> Bfloat16Support:

@@ -25,6 +25,7 @@ from importlib.machinery import ModuleSpec
 from typing import Any
 
 from visiongarden.backends.keras_classes import CLASSES, FUNCTIONS
+from visiongarden.backends.onednn import without_notes
 from visiongarden.backends.switches import is_named
 
 
@@ -122,7 +123,8 @@ class _Finder:
             return
 
         def exec_module(module: Any) -> None:
-            execute(module)
+            with without_notes():
+                execute(module)
             # Only now, so that the stubs are also added if a first import of Keras fails, for
             # example because of its backend, and a second one succeeds.
             if self in sys.meta_path:

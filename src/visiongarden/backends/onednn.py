@@ -12,10 +12,16 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from visiongarden.backends.processor import processor_flags
 from visiongarden.backends.switches import is_named
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
+
+_NOTES = (b"before absl::InitializeLog() is called", b"oneDNN custom operations are on")
 
 
 def use_onednn() -> None:
@@ -24,3 +30,33 @@ def use_onednn() -> None:
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     if is_x86 and "tensorflow" not in sys.modules and not is_named("onednn"):
         os.environ.setdefault(VARIABLE, "1")
+
+
+@contextmanager
+def without_notes() -> Iterator[None]:
+    """Drop the notes on oneDNN that TensorFlow prints while it is imported.
+
+    TensorFlow 2.21 prints them whatever `TF_CPP_MIN_LOG_LEVEL` is, so they are dropped if it is 1
+    or more, as it is for commands. All else that is written to stderr appears once the import ends.
+    """
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0")
+    # On a processor that TensorFlow does not support, the process ends with a message.
+    if level == "0" or "tensorflow" in sys.modules or "avx2" not in processor_flags():
+        yield
+        return
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            file.seek(0)
+            for line in file:
+                if not any(note in line for note in _NOTES):
+                    os.write(2, line)

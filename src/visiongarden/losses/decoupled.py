@@ -8,7 +8,7 @@ from keras import ops
 from pydantic import NonNegativeFloat
 
 from visiongarden.losses.bce import BinaryCrossentropy
-from visiongarden.losses.box_loss import BoxLoss, IoU
+from visiongarden.losses.box_loss import BoxLoss, GIoU
 from visiongarden.losses.class_columns import class_columns, weighted
 from visiongarden.losses.detection import Assigned, DetectionLoss
 from visiongarden.losses.score_loss import ScoreLoss
@@ -25,7 +25,8 @@ class DecoupledLoss(DetectionLoss):
     positives.
 
     Attributes:
-        box_loss: loss of a positive's box; 1 - IoU**2 in YOLOX.
+        box_loss: loss of a positive's box. YOLOX has `IoU(power=2)`, whose gradient is 0 without
+            overlap; small objects are learned sooner with the default.
         class_loss: loss of the class scores of a positive.
         objectness_loss: loss of the objectness.
         box_gain: weight of the box loss.
@@ -34,14 +35,14 @@ class DecoupledLoss(DetectionLoss):
         class_weights: weight of each class in the class loss; 0 ignores a class; None: all 1.
 
     Example:
-        >>> vg.losses.DecoupledLoss(box_loss="GIoU").box_loss
-        GIoU()
+        >>> vg.losses.DecoupledLoss(box_loss={"type": "IoU", "power": 2}).box_loss
+        IoU(power=2.0)
     """
 
     terms: ClassVar[tuple[str, ...]] = ("box", "objectness", "class")
     shared_count: ClassVar[bool] = True
     head_fields: ClassVar[tuple[str, ...]] = ("num_classes", "assigner")
-    box_loss: BoxLoss = IoU(power=2)
+    box_loss: BoxLoss = GIoU()
     class_loss: ScoreLoss = BinaryCrossentropy()
     objectness_loss: ScoreLoss = BinaryCrossentropy()
     box_gain: NonNegativeFloat = 5.0
