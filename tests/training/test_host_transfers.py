@@ -102,7 +102,8 @@ def host_operations_of_torch(model, pixels, targets):
     }
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow
+@pytest.mark.backends
 @pytest.mark.parametrize("name", TASKS)
 def test_the_default_model_of_each_task(name):
     kinds = {
