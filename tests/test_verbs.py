@@ -190,7 +190,7 @@ def test_transfer_check_lint_and_verify(folder, model, tmp_path):
     found = vg.lint([source])
     assert [finding.code for finding in found] == ["VG101"]
     assert not is_json(found)["ok"]
-    assert repr(found) == "LintReport(1 errors, 0 warnings in 1 file)"
+    assert repr(found) == "LintReport(1 error, 0 warnings in 1 file)"
     verified = vg.verify("yolov8n", model)
     assert not verified.ok
     assert is_json(verified)["card"] == "yolov8n"

@@ -146,7 +146,8 @@ def raw(boxes, objectness, classes):
 @pytest.mark.backends
 def test_the_loss_by_hand():
     """One box of p3's cell (3, 3), 16 × 16; every cell of p3 predicts 8 × 8 around its center."""
-    head = heads.Decoupled(num_classes=2)
+    yolox = {"type": "DecoupledLoss", "box_loss": {"type": "IoU", "power": 2}}
+    head = heads.Decoupled(num_classes=2, loss=yolox)
     maps = raw([0.5, 0.5, 0, 0], [-2.0], [1.0, -1.0])
     terms = values_of(head, maps, np.array([[[20, 20, 36, 36]]]), np.array([[0]]))
     # Cells inside the box overlap it by 64 / 256, p4's by 256 / (2 * 256 - shared).

@@ -287,10 +287,9 @@ def test_a_recipe_is_shown_without_its_data(tmp_path, monkeypatch, text, assumed
 
 
 def test_only_the_invalid_field_is_reported():
-    fields = {"data": {"path": "pets"}, "model": {"backbone": {"type": "CSPDarknet", "depht": 1}}}
+    head = {"type": "AnchorFree", "num_classes": 2}
+    model = {"backbone": {"type": "CSPDarknet", "depht": 1}, "decoder": "PassOn", "head": head}
     with pytest.raises(
         ConfigError, match=r"^model\.backbone \(CSPDarknet\): unknown field 'depht'"
     ):
-        Recipe.from_dict(
-            fields | {"model": fields["model"] | {"head": "AnchorFree"}, "task": "detection"}
-        )
+        Recipe.from_dict({"data": {"path": "pets"}, "model": model, "task": "detection"})

@@ -86,7 +86,10 @@ def test_inputs(source, inputs, shape):
 
 def test_report():
     report = check(bad.BroadcastSkip, backends=(), filters=8)
-    assert report == check(bad.BroadcastSkip, backends=(), filters=8)
+    again = check(bad.BroadcastSkip, backends=(), filters=8)
+    # The measured differences of rounding may vary with the places of arrays in memory.
+    results = [[(f.check, f.status) for f in each.findings] for each in (report, again)]
+    assert results[0] == results[1]
     of_parts = ("fields_used", "loss", "decode", "loss_decode")
     assert [f.check for f in report.findings] == [n for n in CHECKS if n not in of_parts]
     assert [f.check for f in report.failures] == ["broadcasting"]

@@ -57,6 +57,6 @@ def without_notes() -> Iterator[None]:
             os.dup2(kept, 2)
             os.close(kept)
             file.seek(0)
-            for line in file:
-                if not any(note in line for note in _NOTES):
-                    os.write(2, line)
+            kept_lines = [line for line in file if not any(note in line for note in _NOTES)]
+            with open(2, "wb", closefd=False) as stderr:
+                stderr.writelines(kept_lines)

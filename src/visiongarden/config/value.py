@@ -181,7 +181,9 @@ class Typed(Value):
         package, _, class_name = name.rpartition(">")
         for kind in subclasses(cls):
             is_named = kind.__name__ == class_name and not _is_base(kind)
-            if is_named and kind.__module__.startswith(package) and registry.key_of(kind) is None:
+            # A class may outlive its module, if that is imported again.
+            is_there = kind.__module__.startswith(package) and kind.__module__ in sys.modules
+            if is_named and is_there and registry.key_of(kind) is None:
                 return kind
         return None
 

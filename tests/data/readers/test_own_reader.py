@@ -353,7 +353,7 @@ def test_the_error_names_the_line_of_the_reader(root):
 
 def test_a_dataset_is_printed_in_one_line(root):
     found = dataset(sample(root), split="val", root="garden")
-    assert repr(found) == "Dataset('garden', val: 1 images; cat, dog)"
+    assert repr(found) == "Dataset('garden', val: 1 image; cat, dog)"
 
 
 def test_an_unknown_reader_or_field_names_what_is_missing(root):
