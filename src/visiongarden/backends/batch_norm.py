@@ -133,7 +133,7 @@ def _norm_silu(epsilon: float, momentum: float, dtype: Any) -> Callable[..., Any
             )
             return found[:3]
 
-        # Not `tf.nn.silu`, which has a gradient of its own.
+        # Not `tf.nn.silu`, which has a separate gradient.
         return (output * tf.sigmoid(output), mean, variance), back
 
     @tf.function(jit_compile=True, autograph=False, reduce_retracing=True)
