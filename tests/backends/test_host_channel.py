@@ -146,7 +146,7 @@ def test_a_process_that_dies_within_a_collective_is_named_in_all_others():
 
 
 def steps(positions, seconds=1.2):
-    """What process 0 of two reports, whose positions are `positions(step)` step by step."""
+    """Return the errors of process 0 of two, whose positions at a step are `positions(step)`."""
     store, errors = Store(), []
     channels = [HostChannel(store, rank, 2) for rank in range(2)]
     watches = [HostWatch(store, each, 60, 0.02, errors.append, 0.4) for each in channels]

@@ -26,7 +26,7 @@ BEHIND = TIMEOUT
 _EVERY = 5.0
 """Seconds between two signs of life."""
 _NO_WAIT = 0.001
-"""Seconds to wait for an entry of the store that is there or not."""
+"""Seconds to wait for an entry of the store, which exists already or is not awaited."""
 _KEPT = 100
 """Signs of life that stay in the store, for processes that are late in reading them."""
 

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from visiongarden import plugins, registry
 from visiongarden.backends.recorded_arguments import is_derived_by_keras
 from visiongarden.config.keras_signature import Parameters, parameters_of
-from visiongarden.config.value import REGISTERED, Value, registration, subclasses
+from visiongarden.config.value import Value, not_registered, subclasses
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.kinds import PACKAGE
 
@@ -171,7 +171,7 @@ class KerasObject(Value):
         package, _, class_name = name.rpartition(">")
         for each in cls._derived():
             if each.__name__ == class_name and each.__module__.startswith(package):
-                raise cls._not_registered(each)
+                raise not_registered(cls.kind, each.__name__, each)
         raise ConfigError(
             f"unknown {cls.kind} {name!r}",
             rule="the name of a public class of Keras or of a registered class; import the module "
@@ -197,16 +197,6 @@ class KerasObject(Value):
         )
 
     @classmethod
-    def _not_registered(cls, kind: _Class) -> ConfigError:
-        """Return the error of a class that exists, but has no name in recipes."""
-        return ConfigError(
-            f"{cls.kind} {kind.__name__!r} is not registered",
-            rule=REGISTERED,
-            received=f"the class {kind.__name__} of {kind.__module__}, without @vg.register",
-            fix=registration(kind),
-        )
-
-    @classmethod
     def _derived(cls) -> Iterator[_Class]:
         """Yield the classes of the user that are derived from that of Keras."""
         base = cls._base()
@@ -228,7 +218,7 @@ class KerasObject(Value):
         """
         name = cls._name_of(type(value))
         if name is None:
-            raise cls._not_registered(type(value))
+            raise not_registered(cls.kind, type(value).__name__, type(value))
         if not isinstance(value, _WithConfig):
             raise ConfigError(
                 f"the {cls.kind} {name} cannot be written as plain data",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from visiongarden import plugins, registry
-from visiongarden.config.value import Typed, subclasses
+from visiongarden.config.value import Typed, not_registered, subclasses
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.kinds import kind_looked_up_in
 
@@ -72,7 +72,7 @@ class Named(Typed):
             return super().find(name)
         unregistered = cls.unregistered_as(name)
         if unregistered is not None:
-            raise cls._not_registered(name, unregistered)
+            raise not_registered(cls.__name__, name, unregistered)
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
         raise cls.unknown(name, sorted({*known, *more}))
 

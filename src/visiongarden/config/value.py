@@ -136,7 +136,7 @@ class Typed(Value):
             )
         unregistered = cls.unregistered_as(name)
         if unregistered is not None:
-            raise cls._not_registered(name, unregistered)
+            raise not_registered(cls.__name__, name, unregistered)
         more = [] if kind is None else [plugin.name for plugin in plugins.of_kind(kind.name)]
         bases = [
             base
@@ -157,22 +157,12 @@ class Typed(Value):
         """Return the error of a name that an imported module does not have, or not registered."""
         value = vars(sys.modules[module]).get(name)
         if isinstance(value, type) and issubclass(value, cls):
-            return cls._not_registered(f"{module}:{name}", value)
+            return not_registered(cls.__name__, f"{module}:{name}", value)
         names = [e.cls.__name__ for e in registry.registered(cls).values() if e.module == module]
         return ConfigError(
             f"unknown {cls.__name__} '{module}:{name}'",
             rule=f"a registered class of the module, derived from {cls.__name__}",
             fix=nearest(name, names) or f"@vg.register\nclass {name}({cls.__name__}): ...",
-        )
-
-    @classmethod
-    def _not_registered(cls, name: str, kind: type) -> ConfigError:
-        """Return the error of a class that exists, but is not registered."""
-        return ConfigError(
-            f"{cls.__name__} {name!r} is not registered",
-            rule=REGISTERED,
-            received=f"the class {kind.__name__} of {kind.__module__}, without @vg.register",
-            fix=registration(kind),
         )
 
     @classmethod
@@ -336,6 +326,22 @@ def unregistered_in(value: Any) -> Iterator[type]:
         inner = dict(value).values()
     for each in inner:
         yield from unregistered_in(each)
+
+
+def not_registered(what: str, name: str, kind: type) -> ConfigError:
+    """Return the error of a class that exists, but is not registered.
+
+    Args:
+        what: Kind of component, such as "Loss".
+        name: Name of the class as the user wrote it.
+        kind: The class.
+    """
+    return ConfigError(
+        f"{what} {name!r} is not registered",
+        rule=REGISTERED,
+        received=f"the class {kind.__name__} of {kind.__module__}, without @vg.register",
+        fix=registration(kind),
+    )
 
 
 def registration(kind: type) -> str:

@@ -189,7 +189,7 @@ class Splits:
 
 
 def _option_of(reader: Reader | str) -> list[str]:
-    """Return the option of the command line for a reader; none for "auto"."""
+    """Return the arguments that select a reader on the command line; none for "auto"."""
     if isinstance(reader, str):
         return []
     fields = reader.to_dict()

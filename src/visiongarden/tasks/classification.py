@@ -20,7 +20,7 @@ from visiongarden.registry import register
 from visiongarden.samples import Sample
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity, decisions
-from visiongarden.tasks.prediction_files import PredictionFiles, most_common
+from visiongarden.tasks.prediction_files import PredictionFiles, listed_classes
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
     WholeImageTask,
@@ -54,7 +54,7 @@ class ClassificationFiles(PredictionFiles):
             return "no classes"
         low = sum(score < self.threshold for score in scores)
         return (
-            f"{most_common(Counter(entry['class'] for entry in best))}; "
+            f"{listed_classes(Counter(entry['class'] for entry in best))}; "
             f"best scores from {min(scores):g} to {max(scores):g}"
             + (f", {low} of them below {self.threshold:g}" if low else "")
         )

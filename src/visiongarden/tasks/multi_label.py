@@ -21,7 +21,7 @@ from visiongarden.samples import Sample
 from visiongarden.tasks.classification import ClassificationFiles
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity, applying
-from visiongarden.tasks.prediction_files import most_common
+from visiongarden.tasks.prediction_files import listed_classes
 from visiongarden.tasks.task import Defaults, invalid_scores, refuse_iou
 from visiongarden.tasks.whole_images import (
     WholeImageTask,
@@ -43,7 +43,7 @@ class MultiLabelFiles(ClassificationFiles):
         """Return the number of images of each class."""
         images = Counter(entry["class"] for row in self.rows for entry in row["classes"])
         none = sum(not row["classes"] for row in self.rows)
-        listed = [most_common(images)] if images else []
+        listed = [listed_classes(images)] if images else []
         return ", ".join([*listed, *([f"no class in {none}"] if none else [])])
 
     def texts(self) -> dict[str, str]:

@@ -81,7 +81,7 @@ class PredictionFiles:
         return self.class_map.names[int(index)] if self.class_map else int(index)
 
 
-def most_common(images: Counter[Any]) -> str:
+def listed_classes(images: Counter[Any]) -> str:
     """List classes with their number of images, most frequent first."""
     listed = [f"{name} in {count}" for name, count in images.most_common(_LISTED)]
     more = len(images) - _LISTED

@@ -20,7 +20,7 @@ from visiongarden.registry import register
 from visiongarden.samples import ImageInfo, Sample
 from visiongarden.tasks.matching import Match
 from visiongarden.tasks.parity import Arrays, Parity, decisions
-from visiongarden.tasks.prediction_files import PredictionFiles, most_common
+from visiongarden.tasks.prediction_files import PredictionFiles, listed_classes
 from visiongarden.tasks.task import Defaults, Task, invalid_scores, model_fields, refuse_iou, target
 from visiongarden.transforms import HSV, Affine, HorizontalFlip, Transform
 from visiongarden.types import IGNORE, ClassMap, ImageSize, Placement, Segments
@@ -43,7 +43,7 @@ class SegmentationFiles(PredictionFiles):
 
     def found(self) -> str:
         """Return the number of images in which each class appears."""
-        return most_common(Counter(e["class"] for row in self.rows for e in row["segments"]))
+        return listed_classes(Counter(e["class"] for row in self.rows for e in row["segments"]))
 
     def picture_names(self, file: Path) -> list[str]:
         """Return the file name of the mask."""
