@@ -17,13 +17,8 @@ from visiongarden.data.in_flight import decoding
 from visiongarden.data.orientation import oriented
 from visiongarden.data.tiff_pixels import SUPPORTED, read_tiff
 from visiongarden.errors import DataError
-from visiongarden.storage.header import (
-    MAX_BYTES,
-    header_of,
-    jpeg_segments,
-    refuse_broken_chunks,
-    refuse_other_formats,
-)
+from visiongarden.storage.damage import lacks_scans, refuse_damaged
+from visiongarden.storage.header import MAX_BYTES, header_of_bytes, refuse_other_formats
 from visiongarden.storage.place import read_bytes
 from visiongarden.storage.tiff import TiffHeader, tiff_header
 from visiongarden.types import ImageSize
@@ -59,11 +54,8 @@ def decode_bytes(raw: bytes, path: Any, min_size: ImageSize | None = None) -> np
     """Decode the bytes of an image file, see `decode`; `path` names the file in messages."""
     # Detected by the first bytes, whatever the extension: Pillow starts Ghostscript for PostScript.
     refuse_other_formats(raw, path)
-    if is_truncated(raw):
-        raise DataError(f"{path}: the image is truncated", fix="copy the file again")
-    header = header_of(path, raw)
-    # OpenCV allocates the up to 4 GB that the length field of a PNG chunk may claim.
-    refuse_broken_chunks(raw, path)
+    refuse_damaged(raw, path)
+    header = header_of_bytes(raw, path)
     how = cv2.IMREAD_COLOR_RGB
     if min_size is not None and raw.startswith(b"\xff\xd8"):
         height, width = header.size
@@ -142,41 +134,6 @@ def _turned(image: np.ndarray, orientation: int) -> np.ndarray:
     return cv2.flip(image, flips[orientation]) if orientation in flips else image
 
 
-def is_truncated(raw: bytes) -> bool:
-    """Return whether the end of a JPEG or PNG file is missing."""
-    # OpenCV silently fills the missing part with gray, so this is checked before decoding.
-    if raw.startswith(b"\xff\xd8"):
-        # The last scan starts before the end marker; a thumbnail's own end marker comes earlier.
-        end = raw.rfind(b"\xff\xd9")
-        return end < raw.rfind(b"\xff\xda") or _ends_in_zeros(raw, end)
-    return raw.startswith(b"\x89PNG") and b"IEND\xaeB`\x82" not in raw[-4096:]
-
-
-_ZEROS = bytes(64)
-
-
-def _ends_in_zeros(raw: bytes, end: int) -> bool:
-    """Return whether a JPEG ends in zeros, which an interrupted copy leaves in place of its data.
-
-    A Huffman code of zero bits is the first symbol of its table (ITU-T T.81, annex C). If that
-    symbol ends the block in every AC table, zeros may encode a plain surface. If it does not, zeros
-    encode blocks full of coefficients, which no encoder repeats that often.
-    """
-    if raw[max(end - len(_ZEROS), 0) : end] != _ZEROS:
-        return False
-    full = False
-    for kind, start, length in jpeg_segments(raw):
-        if kind == 0xDA:
-            break
-        if kind == 0xC2 or length < 0:  # progressive: tables may follow between its scans
-            return False
-        table, last = start, min(start + length, len(raw))
-        while kind == 0xC4 and table + 18 <= last:
-            full |= raw[table] >> 4 == 1 and raw[table + 17] & 0x0F != 0
-            table += 17 + sum(raw[table + 1 : table + 17])
-    return full
-
-
 # Decodes as Huffman codes that fill blocks; contains no byte 0xFF, which would start a marker.
 _FILLER = bytes(range(1, 255)) * 4
 
@@ -189,30 +146,8 @@ def _ended_early(raw: bytes, image: np.ndarray, flags: int) -> bool:
     they change the result only if blocks are missing.
     """
     if not (image[-1, -2:] == 128).all():
-        return _lacks_scans(raw)
+        return lacks_scans(raw)
     end = raw.rfind(b"\xff\xd9")
     longer = np.frombuffer(raw[:end].rstrip(b"\xff") + _FILLER + raw[end:], np.uint8)
     decoded = cv2.imdecode(longer, flags)
     return decoded is None or not np.array_equal(decoded, image)
-
-
-def _lacks_scans(raw: bytes) -> bool:
-    """Return whether a progressive JPEG ends before all bits of its coefficients are transmitted.
-
-    Each scan transmits the coefficients `first` to `last` of some components, down to bit `low`
-    (ITU-T T.81, section G.1.1). A component is complete when bit 0 of all 64 coefficients has been
-    sent.
-    """
-    complete: dict[int, int] = {}
-    for marker, start, length in jpeg_segments(raw):
-        body = raw[start : start + length]
-        if marker == 0xC2 and len(body) >= 6:
-            complete = dict.fromkeys(body[6::3][: body[5]], 0)
-        elif marker == 0xDA:
-            if not complete or not body or len(body) < 4 + 2 * body[0]:
-                return False  # not progressive, or malformed: the decoder decides
-            first, last, bits = body[-3:]
-            sent = 0 if bits & 0x0F else max((2 << last) - (1 << first), 0)
-            for component in body[1 : 1 + 2 * body[0] : 2]:
-                complete[component] = complete.get(component, 0) | sent
-    return any(bits != (1 << 64) - 1 for bits in complete.values())

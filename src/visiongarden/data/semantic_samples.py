@@ -15,7 +15,8 @@ from visiongarden.data.image_samples import UNKNOWN_SIZE
 from visiongarden.data.in_flight import decoding
 from visiongarden.errors import DataError
 from visiongarden.samples import ImageInfo, Sample
-from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of, refuse_broken_chunks
+from visiongarden.storage.damage import refuse_damaged
+from visiongarden.storage.header import FORMATS, MAX_BYTES, header_of_bytes
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import IGNORE, ClassMap, ImageSize
 
@@ -190,8 +191,7 @@ def read_pixels(path: Any, raw: bytes | None = None) -> np.ndarray:
             unsupported pixel format, or is compressed with loss.
     """
     raw = read_bytes(path, MAX_BYTES) if raw is None else raw
-    header = header_of(path, raw)
-    refuse_broken_chunks(raw, path)
+    header = header_of_bytes(raw, path)
     # Lossy compression changes values along every edge, often to ids of other classes, which no
     # later check can detect.
     if is_lossy(raw):
@@ -200,6 +200,7 @@ def read_pixels(path: Any, raw: bytes | None = None) -> np.ndarray:
             rule="a lossless format; lossy compression changes the classes along edges",
             fix="export the masks again, as PNG",
         )
+    refuse_damaged(raw, path)
     try:
         pixel_count = header.height * header.width
         with decoding(pixel_count), Image.open(io.BytesIO(raw), formats=FORMATS) as image:

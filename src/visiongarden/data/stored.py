@@ -8,12 +8,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.decoding import decode_bytes, is_truncated
+from visiongarden.data.decoding import decode_bytes
 from visiongarden.data.in_flight import decoding
 from visiongarden.data.layout import Layout, layout_of
 from visiongarden.data.orientation import oriented
 from visiongarden.data.tiff_pixels import SUPPORTED, read_tiff
 from visiongarden.errors import DataError
+from visiongarden.storage.damage import refuse_damaged
 from visiongarden.storage.header import (
     MAX_BYTES,
     MAX_PIXELS,
@@ -21,8 +22,7 @@ from visiongarden.storage.header import (
     MAX_SMALL_PIXELS,
     Header,
     format_of,
-    header_of,
-    refuse_broken_chunks,
+    header_of_bytes,
 )
 from visiongarden.storage.npy import npy_header
 from visiongarden.storage.place import read_bytes
@@ -64,7 +64,7 @@ def decode_stored(path: Any) -> np.ndarray:
 
 def decode_stored_bytes(raw: bytes, path: Any) -> np.ndarray:
     """Decode the bytes of an image file, see `decode_stored`; `path` names the file in messages."""
-    header, layout = header_of(path, raw), layout_of(path, raw)
+    header, layout = header_of_bytes(raw, path), layout_of(path, raw)
     found = format_of(raw)
     tags = tiff_header(raw, path) if found == "TIFF" else None
     stored = tags.dtype if tags else npy_header(raw, path).dtype if found == "NPY" else layout.dtype
@@ -167,9 +167,7 @@ _MAX_FLOAT = float(np.finfo(np.float32).max)
 
 def _by_opencv(raw: bytes, header: Header, path: Any) -> np.ndarray:
     """Decode a PNG or WebP file with 16 bits or alpha."""
-    if is_truncated(raw):
-        raise DataError(f"{path}: the image is truncated", fix="copy the file again")
-    refuse_broken_chunks(raw, path)
+    refuse_damaged(raw, path)
     try:
         image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

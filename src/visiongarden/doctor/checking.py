@@ -12,12 +12,12 @@ import numpy as np
 
 from visiongarden.data.copies import Prints, different_labels
 from visiongarden.data.dataset import Dataset, as_dataset, crowds_of
-from visiongarden.data.decoding import is_truncated
 from visiongarden.data.error_list import Finding, refuse
 from visiongarden.data.image_samples import ClassSamples
 from visiongarden.doctor.mask_study import all_of
 from visiongarden.errors import DataError
 from visiongarden.samples.annotations import Annotations
+from visiongarden.storage.damage import is_truncated
 from visiongarden.storage.header import MAX_BYTES
 from visiongarden.storage.place import read_bytes, read_ends
 from visiongarden.types import IGNORE

@@ -18,7 +18,7 @@ from visiongarden.data.layout import RGB, Layout
 from visiongarden.data.writers.images import image_bytes
 from visiongarden.drawing.display import to_display
 from visiongarden.errors import DataError
-from visiongarden.storage.header import header_of
+from visiongarden.storage.header import header_of_bytes
 from visiongarden.types import ImageSize
 
 
@@ -73,7 +73,7 @@ def _look(split: str, dataset: Dataset, index: int) -> Look:
         else:
             raw = image_bytes(row)
             decoded = dataset.channels.decode_bytes(raw, path)
-            orientation, depth = header_of(path, raw).orientation, depth_of(raw, path)
+            orientation, depth = header_of_bytes(raw, path).orientation, depth_of(raw, path)
         image = to_display(decoded)
     except DataError as error:
         return Look(str(path), split, index, error.what)

@@ -86,33 +86,49 @@ def image_size(path: Any) -> ImageSize:
     return header_of(path).size
 
 
-def header_of(path: Any, raw: bytes | None = None) -> Header:
-    """Read the header of an image file.
+def header_of(path: Any) -> Header:
+    """Read the header of an image file, without reading all of a usual file.
 
     Args:
         path: a path, a member of an archive, or a record.
-        raw: all bytes of the file, if they have been read already.
 
     Raises:
         DataError: the file does not exist, is neither one of `FORMATS` nor a NumPy file, or exceeds
             the limits on its pixels.
     """
-    first = raw if raw is not None else _first_bytes(path)
+    if not isinstance(path, Path):
+        return header_of_bytes(bytes(read_bytes(path, MAX_BYTES)), path)
+    try:
+        first, _ = read_ends(path, _FIRST)
+    except DataError as error:
+        raise DataError(f"{path}: there is no such image") from error
+    return _header(first, path, path)
+
+
+def header_of_bytes(raw: bytes, path: Any) -> Header:
+    """Read the header from all bytes of an image file; `path` names the file in messages.
+
+    Raises:
+        DataError: as `header_of`.
+    """
+    return _header(raw, raw, path)
+
+
+def _header(first: bytes, source: Path | bytes, path: Any) -> Header:
+    """Read the header from the first bytes of `source`, or from more of it if the file is unusual.
+
+    Raises:
+        DataError: as `header_of`; also if an image has more pixels than its file justifies.
+    """
     if first.startswith(MAGIC):
-        return _limited(Header(*npy_header(first, path).size), path, raw)
-    refuse_other_formats(first, path)
-    header = _parsed(first)
-    if header is None:
-        header = _by_pillow(path, raw)
-    return _limited(header, path, raw)
-
-
-def _limited(header: Header, path: Any, raw: bytes | None) -> Header:
-    """Return the header; refuse an image with more pixels than its file justifies."""
+        header = Header(*npy_header(first, path).size)
+    else:
+        refuse_other_formats(first, path)
+        header = _parsed(first) or _by_pillow(source, path)
     pixels = header.height * header.width
     if pixels <= MAX_SMALL_PIXELS:
         return header
-    size = len(raw) if raw is not None else _length(path)
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
     if pixels > min(MAX_PIXELS, max(MAX_SMALL_PIXELS, MAX_PIXELS_PER_BYTE * size)):
         raise DataError(
             f"{path}: an image of {header.width} × {header.height} pixels is too large for "
@@ -153,48 +169,10 @@ def refuse_other_formats(raw: bytes, path: Any) -> None:
         )
 
 
-def refuse_broken_chunks(raw: bytes, path: Any) -> None:
-    """Refuse a PNG file with a chunk that claims to be longer than the file.
-
-    OpenCV allocates the length that a chunk claims, up to 4 GB, before it reads the chunk.
-
-    Raises:
-        DataError: a chunk ends after the file.
-    """
-    at = 8  # after the signature; a chunk has 4 bytes each of length, type and checksum
-    while raw.startswith(b"\x89PNG") and at + 12 <= len(raw):
-        (length,) = struct.unpack_from(">I", raw, at)
-        at += 12 + length
-        if at > len(raw):
-            raise DataError(
-                f"{path}: the image is damaged at byte {at - 12 - length}",
-                rule="each chunk of a PNG ends within the file",
-                received=f"a chunk of {length:,} bytes in a file of {len(raw):,}",
-                fix="copy the file again",
-            )
-
-
-def _length(path: Any) -> int:
-    return path.stat().st_size if isinstance(path, Path) else len(read_bytes(path, MAX_BYTES))
-
-
-def _first_bytes(path: Any) -> bytes:
-    if not isinstance(path, Path):
-        return bytes(read_bytes(path, MAX_BYTES))
+def _by_pillow(source: Path | bytes, path: Any) -> Header:
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        return read_ends(path, _FIRST)[0]
-    except DataError as error:
-        raise DataError(f"{path}: there is no such image") from error
-
-
-def _by_pillow(path: Any, raw: bytes | None) -> Header:
-    source: Any = path
-    if raw is not None:
-        source = io.BytesIO(raw)
-    elif not isinstance(path, Path):
-        source = io.BytesIO(read_bytes(path, MAX_BYTES))
-    try:
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             # Pillow rotates the size of a TIFF file when it opens it, unlike that of other formats,
             # so the stored size is read from the tags ImageWidth and ImageLength.
             tiff = image.format == "TIFF"
@@ -203,22 +181,12 @@ def _by_pillow(path: Any, raw: bytes | None) -> Header:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {error}") from error
     except Exception as error:  # a malicious header can make Pillow's plugins raise anything
-        header = _unusual_tiff(path, raw)
-        if header is None:
+        try:
+            found = tiff_header(source, path)  # a TIFF file that Pillow does not support
+        except DataError:
             raise DataError(f"{path}: not an image", received=str(error)) from error
-        return header
+        return Header(found.height, found.width, found.orientation)
     return Header(int(height), int(width), orientation if orientation in range(1, 9) else 1)
-
-
-def _unusual_tiff(path: Any, raw: bytes | None) -> Header | None:
-    """Return the header of a TIFF file that Pillow cannot open; None if it is damaged."""
-    if raw is None and not isinstance(path, Path):
-        raw = read_bytes(path, MAX_BYTES)
-    try:
-        found = tiff_header(path if raw is None else raw, path)
-    except DataError:
-        return None
-    return Header(found.height, found.width, found.orientation)
 
 
 def _parsed(raw: bytes) -> Header | None:

@@ -22,7 +22,7 @@ from visiongarden.registry import register
 from visiongarden.samples import masks
 from visiongarden.samples.rectangles import fitted
 from visiongarden.storage import parse_json
-from visiongarden.storage.header import header_of
+from visiongarden.storage.header import header_of_bytes
 from visiongarden.storage.place import Place, read_text_bytes
 
 _TRIED = 20
@@ -208,7 +208,7 @@ def _mask(where: str, points: np.ndarray, given: Any) -> tuple[list[float], list
         raw = base64.b64decode(given, validate=True)
     except (TypeError, binascii.Error, ValueError) as error:
         raise ValueError(f"`mask` is not base64 text: {error}") from error
-    header = header_of(f"{where}: `mask`", raw)
+    header = header_of_bytes(raw, f"{where}: `mask`")
     if header.size != size:
         raise ValueError(
             f"`mask` has {header.width} × {header.height} pixels, "

@@ -10,7 +10,7 @@ import numpy as np
 from visiongarden.data.semantic_samples import read_pixels
 from visiongarden.errors import DataError
 from visiongarden.samples.mask_shapes import Window
-from visiongarden.storage.header import MAX_BYTES, header_of
+from visiongarden.storage.header import MAX_BYTES, header_of_bytes
 from visiongarden.storage.place import read_bytes
 from visiongarden.types import ImageSize
 
@@ -77,7 +77,7 @@ def objects_of(path: Any, size: ImageSize) -> Iterator[tuple[int, Window]]:
 def _values(path: Any, size: ImageSize) -> np.ndarray:
     """Decode a mask file, whose size and number of edges are checked."""
     raw = read_bytes(path, MAX_BYTES)
-    header = header_of(path, raw)
+    header = header_of_bytes(raw, path)
     # Checked before decoding, so that a small file cannot claim more pixels than its image.
     if (header.height, header.width) != size:
         raise DataError(

@@ -17,7 +17,7 @@ from visiongarden.data.readers.reader import Source
 from visiongarden.data.rows import Row
 from visiongarden.data.semantic_samples import SemanticSamples
 from visiongarden.errors import DataError, UserError
-from visiongarden.storage.header import MAX_BYTES, header_of
+from visiongarden.storage.header import MAX_BYTES, header_of_bytes
 from visiongarden.types import ClassMap
 
 _SHOWN = 80
@@ -192,7 +192,7 @@ def with_objects(
         try:
             found = record(store, place.index)
             raw = store.image(found.get(column), str(place))
-            size = header_of(place, raw[:MAX_BYTES]).size
+            size = header_of_bytes(raw[:MAX_BYTES], place).size
             objects = objects_of(found, str(place))
         except DataError as error:
             source.errors.add_error(error, "record")
