@@ -1,8 +1,12 @@
 """`prove_resume`: a killed run is the same run, and a state that nobody restores is found."""
 
 import json
+import random
+import shutil
 import subprocess
 import sys
+from dataclasses import asdict
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,11 +15,12 @@ from tests.recipes.hidden_state import Patches
 
 import visiongarden as vg
 from visiongarden.cli.entry import main
-from visiongarden.config import save_yaml
+from visiongarden.config import load_yaml, save_yaml
 from visiongarden.errors import UserError
 from visiongarden.recipes import resolve
 from visiongarden.recipes.state_comparison import Kill, ResumeProof, compare_states
 from visiongarden.training import Progress
+from visiongarden.training.checkpoints import write_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +140,47 @@ def test_a_class_of_a_script_is_refused(images, monkeypatch):
     monkeypatch.setitem(module._known, key, type(entry)(key, entry.cls, "__main__"))
     with pytest.raises(UserError, match="Patches is defined in a script or a notebook"):
         vg.prove_resume(recipe(images))
+
+
+def test_a_run_that_is_killed_after_its_last_step_trains_no_further_one(images, monkeypatch):
+    """Its state is saved then, and a process that continues would add a step."""
+    started = []
+
+    class Ran:
+        """A process that trains until a step, saves it, and is killed."""
+
+        def __init__(self, words, env, stdout, stderr):
+            started.append(self)
+            fields, folder = load_yaml(words[4]), Path(words[words.index("--output") + 1])
+            callback = fields["training"]["callbacks"][-1]
+            number = 5 if len(started) == 2 else callback["steps"]
+            with Path(callback["file"]).open("a") as stream:
+                stream.writelines(f"{step} {step / 1000}\n" for step in range(1, number + 1))
+            folder.mkdir(exist_ok=True)
+            shutil.copyfile(words[4], folder / "recipe.yaml")
+            progress = Progress(callbacks={"ProofSteps 1": {"steps": number}})
+            header = np.frombuffer(json.dumps(asdict(progress)).encode(), np.uint8)
+            write_checkpoint(folder, {"header": header, "model/a": np.ones(2, np.float32)})
+            self.returncode = 143 if len(started) == 1 else None
+
+        def poll(self):
+            return self.returncode
+
+        def wait(self):
+            return self.returncode
+
+        def kill(self):
+            if self.returncode is None:
+                self.returncode = -9
+
+    monkeypatch.setattr(subprocess, "Popen", Ran)
+    monkeypatch.setattr(random.Random, "randint", lambda self, low, high: low + 1)
+    proof = vg.prove_resume(recipe(images), steps=9, kills=3)
+    assert [each.returncode for each in started] == [143, -9, -9]
+    # The second kill came when everything was saved, and the third one found no run.
+    assert [(kill.after, kill.resumed_from) for kill in proof.kills] == [(5, 0)]
+    assert proof.steps == 9
+    assert proof.ok, str(proof)
 
 
 def test_a_run_that_fails_is_reported(images, monkeypatch):

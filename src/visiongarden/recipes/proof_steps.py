@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ class ProofSteps(keras.callbacks.Callback):
     def __init__(self, file: str, steps: int) -> None:
         super().__init__()
         self.file, self.steps, self._done = file, steps, 0
+
+    @classmethod
+    def steps_of(cls, callbacks: Mapping[str, Any]) -> int:
+        """Return the number of steps in the state of the callbacks of a checkpoint."""
+        return int(callbacks.get(f"{cls.__name__} 1", {}).get("steps", 0))
 
     def get_state(self) -> dict[str, Any]:
         """Return the number of steps so far."""

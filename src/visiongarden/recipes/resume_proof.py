@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,21 @@ from typing import Any
 from visiongarden.config import load_yaml, save_yaml
 from visiongarden.errors import UserError
 from visiongarden.progress import LOGGER
+from visiongarden.recipes.proof_steps import ProofSteps
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import RECIPE
 from visiongarden.recipes.state_comparison import Kill, ResumeProof, compare_states
 from visiongarden.recipes.user_modules import user_modules
-from visiongarden.training import CheckpointInterval, newest_checkpoint, read_state
+from visiongarden.training import (
+    CheckpointInterval,
+    has_checkpoint,
+    newest_checkpoint,
+    read_state,
+    saved_progress,
+)
 
-_STEPS_MODULE = "visiongarden.recipes.proof_steps"
+_STEPS_MODULE = ProofSteps.__module__
 _POLL_SECONDS = 0.002
 _MAX_ERROR = 2000
 
@@ -97,7 +104,7 @@ def prove_resume(
         made = [
             kill
             for step in _steps_of_kills(moments, done, kills)
-            if (kill := killed.kill(step, moments.uniform(0, 2 * whole.seconds_per_step())))
+            if (kill := killed.kill(step, done, moments.uniform(0, 2 * whole.seconds_per_step())))
         ]
         LOGGER.info("the last part of the run, without a kill")
         killed.finish()
@@ -131,6 +138,12 @@ def _steps_of_kills(moments: random.Random, steps: int, kills: int) -> list[int]
     return sorted(moments.randint(1, max(steps - 1, 1)) for _ in range(kills))
 
 
+def _wait_until(process: subprocess.Popen[bytes], is_time: Callable[[], bool]) -> None:
+    """Wait for something, or for the end of a process."""
+    while process.poll() is None and not is_time():
+        time.sleep(_POLL_SECONDS)
+
+
 class _Process:
     """A run in separate processes, one after the other."""
 
@@ -142,6 +155,7 @@ class _Process:
         every: int | None,
         devices: int | None,
     ) -> None:
+        self._steps = steps
         self._devices = [] if devices is None else ["--devices", str(devices)]
         self.folder, self._reports = folder, folder.with_suffix(".steps")
         self._reports.touch()
@@ -169,26 +183,38 @@ class _Process:
         gaps = sorted(b - a for a, b in itertools.pairwise(times))
         return gaps[len(gaps) // 2] if gaps else 0.1
 
-    def kill(self, step: int, delay: float) -> Kill | None:
-        """Start or resume the run, and kill it so many seconds after a step.
+    def kill(self, step: int, last: int, delay: float) -> Kill | None:
+        """Start or resume the run, and kill it after a step.
+
+        Args:
+            step: The step.
+            last: Last step of the run, after which it is killed without a delay.
+            delay: Seconds between the step and the kill.
 
         Returns:
             The kill, or None if the run ended before.
         """
+        if self._is_complete():
+            return None
         before = len(self._lines())
         process = self._start()
         try:
-            while not self._has_reached(before, step):
-                if process.poll() is not None:
-                    self._check_end(process)
-                    return None
-                time.sleep(_POLL_SECONDS)
-            time.sleep(delay)
+            _wait_until(process, lambda: self._has_reached(before, step))
+            began = time.monotonic()
+            _wait_until(
+                process,
+                lambda: time.monotonic() > began + delay or self._has_reached(before, last),
+            )
+            waited, is_over = time.monotonic() - began, process.poll() is not None
         finally:
             process.kill()
             process.wait()
-        began = [int(line.split()[0]) for line in self._lines()[before:]]
-        found = Kill(after=began[-1], resumed_from=began[0] - 1, delay=delay)
+        if is_over:
+            self._check_end(process)
+        if is_over or self._is_complete():
+            return None
+        numbers = [int(line.split()[0]) for line in self._lines()[before:]]
+        found = Kill(after=numbers[-1], resumed_from=numbers[0] - 1, delay=waited)
         LOGGER.info(str(found))
         return found
 
@@ -198,6 +224,8 @@ class _Process:
         Raises:
             UserError: It fails.
         """
+        if self._is_complete():
+            return
         process = self._start()
         try:
             process.wait()
@@ -206,6 +234,13 @@ class _Process:
                 process.kill()
             process.wait()
         self._check_end(process)
+
+    def _is_complete(self) -> bool:
+        """Return whether the last step is saved; a resumed run would train one more."""
+        if not has_checkpoint(self.folder):
+            return False
+        progress = saved_progress(newest_checkpoint(self.folder))
+        return ProofSteps.steps_of(progress.callbacks) >= self._steps
 
     def _has_reached(self, before: int, step: int) -> bool:
         lines = self._lines()[before:]

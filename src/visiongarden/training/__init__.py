@@ -23,7 +23,7 @@ from visiongarden.training.schedules import WarmupCosine
 from visiongarden.training.settings import Training
 from visiongarden.training.size_variants import check_sizes
 from visiongarden.training.stages import check_layers
-from visiongarden.training.state import DataChangedError, Progress, read_state
+from visiongarden.training.state import DataChangedError, Progress, read_state, saved_progress
 from visiongarden.training.together import check_agreement, of_first_process
 from visiongarden.training.vector_optimizers import VectorAdamW, VectorOptimizer, VectorSGD
 
@@ -59,4 +59,5 @@ __all__ = [
     "newest_checkpoint",
     "of_first_process",
     "read_state",
+    "saved_progress",
 ]
