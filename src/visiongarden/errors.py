@@ -97,6 +97,10 @@ class DataError(UserError):
     """Error of an invalid dataset, annotation or image; the message names file and position."""
 
 
+class MissingLibraryError(UserError):
+    """Error of a library that is not required, but needed here, and cannot be imported."""
+
+
 class ModelFileError(UserError):
     """Error of a model file that cannot be opened or has unexpected contents."""
 

@@ -17,7 +17,7 @@ from visiongarden.data import Loader, cache, decode, from_source, read
 from visiongarden.data.sample_table import SampleTable
 from visiongarden.errors import DataError, UserError
 from visiongarden.samples import masks, unknown_keys
-from visiongarden.storage.header import header_of, image_size
+from visiongarden.storage.header import header_of_bytes, image_size
 
 reading = importlib.import_module("visiongarden.data.readers.reading")
 
@@ -692,7 +692,7 @@ def test_any_header_is_read_or_refused(raw, place, ending):
     whole = cv2.imencode(ending, np.zeros((30, 40, 3), np.uint8))[1].tobytes()
     for spoiled in (raw, whole[:place] + raw + whole[place + len(raw) :], whole[:place]):
         with contextlib.suppress(DataError):
-            height, width = header_of("a", spoiled).size
+            height, width = header_of_bytes(spoiled, "a").size
             assert height > 0
             assert width > 0
 

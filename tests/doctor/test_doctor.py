@@ -267,6 +267,21 @@ def test_the_page_is_escaped_and_self_contained(tmp_path):
     assert {row["kind"] for row in summary["findings"]} <= set(KINDS)
 
 
+def test_a_fix_that_errors_share_is_shown_once(tmp_path):
+    yolo(tmp_path / "set")
+    for file in (tmp_path / "set").glob("images/train/*.png"):
+        file.write_bytes(file.read_bytes()[:-20])
+    report = check_dataset(tmp_path / "set", output=tmp_path / "page.html")
+    assert str(report).count("fix: copy the file again") == 1
+    assert (tmp_path / "page.html").read_text().count("Fix: copy the file again") == 1
+    summary = json.loads((tmp_path / "page.json").read_text())
+    damaged = [row for row in summary["findings"] if row["kind"] == "image"]
+    assert [row["fix"] for row in damaged] == ["copy the file again"] * 4
+    with pytest.raises(DataError, match="has 4 errors") as caught:
+        report.raise_if_errors()
+    assert caught.value.fix == "copy the file again"
+
+
 def test_three_pictures_of_a_kind(tmp_path):
     yolo(tmp_path / "set")
     for file in (tmp_path / "set").rglob("labels/*/*.txt"):

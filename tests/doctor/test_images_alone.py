@@ -28,7 +28,7 @@ def test_folder_without_images_names_one_with_images(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "a" / "b" / "0.png"), np.zeros((*SIZE, 3), np.uint8))
     (finding,) = check_dataset(tmp_path, reader="Images").findings
-    assert finding.what.endswith(f"such as {tmp_path / 'a' / 'b'}")
+    assert finding.fix.endswith(f"such as {tmp_path / 'a' / 'b'}")
 
 
 class Made(Reader):

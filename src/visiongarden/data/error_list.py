@@ -30,6 +30,7 @@ class Finding:
         where: File, with the line or the number of the record.
         what: Description in one sentence.
         split: Split that contains the issue; "" if it concerns none in particular.
+        fix: What to do about it; "" if the description is enough.
     """
 
     level: str
@@ -37,9 +38,16 @@ class Finding:
     where: str
     what: str
     split: str = ""
+    fix: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}" if self.where else self.what
+
+    @classmethod
+    def of_error(cls, error: DataError, kind: str, split: str = "") -> Finding:
+        """Return the finding of an error that was raised; its message contains the file name."""
+        received = f" ({error.received})" if error.received else ""
+        return cls("error", kind, "", error.what + received, split, error.fix or "")
 
 
 class ErrorList:
@@ -105,8 +113,7 @@ class ErrorList:
 
     def add_error(self, error: DataError, kind: str = "file") -> None:
         """Add an error that another function raised; its message contains the file name."""
-        received = f" ({error.received})" if error.received else ""
-        self.found.append(Finding("error", kind, "", error.what + received))
+        self.found.append(Finding.of_error(error, kind))
 
     def box(self, where: str, box: Sequence[float], size: ImageSize) -> list[float] | None:
         """Return the box clipped to the image; None if it is invalid.
@@ -195,13 +202,18 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
         return
     shown = "\n    ".join(str(finding) for finding in found[:_SHOWN])
     rest = len(found) - _SHOWN
+    fixes = {finding.fix for finding in found if finding.fix}
+    if all(finding.kind in BOX_KINDS for finding in found):
+        fix = f"correct the files, or drop these boxes: {option('invalid_boxes', 'drop')}"
+    elif len(fixes) == 1:
+        fix = fixes.pop()
+    else:
+        fix = f"correct the files; visiongarden data check {root} lists and shows all errors"
     more = f"\n    … and {rest} more" if rest > 0 else ""
     raise DataError(
         f"{root} has {len(found)} error{'s' * (len(found) > 1)}:\n    {shown}{more}",
         rule="a dataset is read completely or not at all",
-        fix=f"correct the files, or drop these boxes: {option('invalid_boxes', 'drop')}"
-        if all(finding.kind in BOX_KINDS for finding in found)
-        else f"correct the files; visiongarden data check {root} lists and shows all errors",
+        fix=fix,
     )
 
 

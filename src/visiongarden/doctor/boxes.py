@@ -329,6 +329,6 @@ def _of_corners(dataset: Dataset, errors: ErrorList, split: str) -> Iterator[Fin
     # the left one; the coordinates seem to start at 1.
     if len(every) >= 20 and every[:, :2].min() == 1 and edges:
         what = "no box starts at 0, some start at 1, and some end at the last pixel of the image"
-        fix = 'use reader={"type": "VOC", "one_based": True} if the first pixel is 1'
-        fix += ", as in the original VOC"
-        yield Finding("note", "one-based", root, f"{what}; {fix}", split)
+        fix = "if the first pixel is 1, as in the original VOC, subtract 1; with XML files, "
+        fix += 'reader={"type": "VOC", "one_based": True} does it'
+        yield Finding("note", "one-based", root, what, split, fix)

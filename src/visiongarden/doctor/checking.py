@@ -55,7 +55,7 @@ def check(annotations: Annotations, trained_on: bool = False, prints: Prints | N
         with ThreadPoolExecutor(4) as pool:
             loaded = list(pool.map(lambda i: _decoded(dataset, i), range(len(dataset))))
         errors = [one for one in loaded if isinstance(one, DataError)]
-        found = [Finding("error", "image", "", error.what) for error in errors]
+        found = [Finding.of_error(error, "image") for error in errors]
         seen = {index for one in loaded if isinstance(one, set) for index in one}
         if "semantic" in dataset.fields and trained_on and not found:
             found += _one_class(dataset, seen)
@@ -149,7 +149,7 @@ def _ends(dataset: Dataset) -> list[Finding]:
         try:
             _check_end(path)
         except DataError as error:
-            found.append(Finding("error", "image", "", error.what))
+            found.append(Finding.of_error(error, "image"))
     return found
 
 

@@ -55,13 +55,13 @@ def diagnose(
             unreadable.append(Finding("error", "unreadable", str(path), what))
     except DataError as error:
         splits = []
-        unreadable.append(_unreadable(error, ""))
+        unreadable.append(Finding.of_error(error, "unreadable"))
     for split in splits:
         try:
             found, errors[split] = gather(root, chosen, split, names, invalid_boxes)
             datasets[split] = as_dataset(found, split)
         except DataError as error:
-            unreadable.append(_unreadable(error, split))
+            unreadable.append(Finding.of_error(error, "unreadable", split))
     labeling = labeling_of(datasets, chosen)(stride, image_size, chosen)
     report = Report(str(path), type(chosen).__name__, labeling, unreadable, datasets=datasets)
     if splits:
@@ -87,9 +87,3 @@ def _inspect(report: Report, errors: Mapping[str, ErrorList], root: Place) -> No
             report.findings.append(Finding("error", "image", report.root, what, split))
     report.findings += labeling.of_all(datasets, report.tallies, root)
     report.findings += image_findings.findings(looks, datasets, labeling)
-
-
-def _unreadable(error: DataError, split: str) -> Finding:
-    received = f" ({error.received})" if error.received else ""
-    fix = f"; {error.fix}" if error.fix else ""
-    return Finding("error", "unreadable", "", error.what + received + fix, split)

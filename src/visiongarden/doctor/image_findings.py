@@ -36,7 +36,7 @@ def findings(
     """
     for look in looks:
         if look.error:
-            yield Finding("error", "image", "", look.error, look.split)
+            yield Finding("error", "image", "", look.error, look.split, look.fix)
         elif look.orientation != 1:
             what = f"EXIF orientation {look.orientation}: {labeling.rotation_note}"
             yield Finding("note", "exif", look.path, what, look.split)

@@ -24,7 +24,8 @@ from visiongarden.types import ImageSize
 
 @dataclass(frozen=True)
 class Look:
-    """Properties of one image; only the first four are set if it cannot be used.
+    """Properties of one image; only the first four and `fix` are set if it cannot be
+    used.
 
     Attributes:
         path: source of the image.
@@ -38,6 +39,7 @@ class Look:
         size: (height, width) after the EXIF rotation.
         depth: value range of a 16-bit image, else None.
         layout: number of channels and type of the decoded image.
+        fix: what to do about the error; "" if it says enough.
     """
 
     path: str
@@ -51,6 +53,7 @@ class Look:
     size: ImageSize = (0, 0)
     depth: Depth | None = None
     layout: Layout = RGB
+    fix: str = ""
 
 
 def look_at(datasets: Mapping[str, Dataset]) -> list[Look]:
@@ -76,7 +79,7 @@ def _look(split: str, dataset: Dataset, index: int) -> Look:
             orientation, depth = header_of_bytes(raw, path).orientation, depth_of(raw, path)
         image = to_display(decoded)
     except DataError as error:
-        return Look(str(path), split, index, error.what)
+        return Look(str(path), split, index, error.what, fix=error.fix or "")
     size: ImageSize = (image.shape[0], image.shape[1])
     if row.size not in (UNKNOWN_SIZE, size):
         mismatch = f"{path}: the decoded image has {size[1]} × {size[0]} pixels, unlike its header"

@@ -14,7 +14,7 @@ import numpy as np
 from visiongarden.data.readers.division import stem_of
 from visiongarden.data.writers.images import name_of
 from visiongarden.doctor.charts import caption
-from visiongarden.doctor.report import KINDS, LEVELS, Report
+from visiongarden.doctor.report import KINDS, LEVELS, Report, fixes_of
 from visiongarden.errors import DataError
 from visiongarden.markup import safe
 from visiongarden.storage import atomic_write
@@ -105,6 +105,7 @@ def _findings(report: Report) -> Iterator[str]:
         )
         rest = len(found) - _MAX_ROWS
         more = f'<p class="more">… and {rest:,} more, in the JSON file</p>' if rest > 0 else ""
+        more += "".join(f"<p>Fix: {safe(fix)}</p>" for fix in fixes_of(found))
         title = f"{safe(KINDS.get(kind, kind))} ({len(found):,})"
         yield (
             f"<details{' open' if level == 'error' else ''}><summary>"

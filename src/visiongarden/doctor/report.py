@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,7 @@ class Report(Contents):
                 lines.append(f"    {split}{finding}")
             if len(found) > _SHOWN:
                 lines.append(f"    … and {len(found) - _SHOWN:,} more")
+            lines += [f"    fix: {fix}" for fix in fixes_of(found)]
         counts = ", ".join(f"{self.count(level):,} {level}s" for level in LEVELS)
         return printable("\n".join([*lines, counts if self.findings else "no issues found"]))
 
@@ -176,6 +178,11 @@ class Report(Contents):
         rows |= {level: self.count(level) for level in LEVELS}
         rows["findings"] = [asdict(finding) for finding in self.findings]
         return rows
+
+
+def fixes_of(found: Iterable[Finding]) -> list[str]:
+    """Return the first three different fixes of findings."""
+    return list(dict.fromkeys(finding.fix for finding in found if finding.fix))[:_SHOWN]
 
 
 def write_json(report: Report, path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from visiongarden.errors import UserError
+from visiongarden.errors import MissingLibraryError
 
 
 def imported_library(name: str, purpose: str) -> Any:
@@ -16,12 +16,12 @@ def imported_library(name: str, purpose: str) -> Any:
         purpose: what needs it, for the message.
 
     Raises:
-        UserError: the library is not installed, or fails to import.
+        MissingLibraryError: the library is not installed, or fails to import.
     """
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise UserError(
+        raise MissingLibraryError(
             f"{purpose} needs {name}, which cannot be imported",
             received=str(error),
             fix=f"pip install {name}",

@@ -13,7 +13,8 @@ import pytest
 
 from visiongarden.data import cache
 from visiongarden.data.readers import arrow_files, hugging_face_dataset, read, reading
-from visiongarden.errors import DataError, UserError
+from visiongarden.doctor import diagnose
+from visiongarden.errors import DataError, MissingLibraryError
 
 IMAGE = {"_type": "Image"}
 LABEL = {"_type": "ClassLabel", "names": ["cat", "dog"]}
@@ -157,8 +158,9 @@ def test_images_in_files(stored, tmp_path):
     outside.write_bytes(png(9))
     for path in (str(outside), "../outside.png"):
         row = {"image": {"bytes": None, "path": path}, "label": 1}
-        with pytest.raises(DataError, match="outside the dataset"):
+        with pytest.raises(DataError, match="outside the dataset") as caught:
             read(stored({"image": IMAGE, "label": LABEL}, row)).load(0)
+        assert "save_to_disk" in caught.value.fix
 
 
 @pytest.mark.parametrize(
@@ -255,9 +257,11 @@ def test_the_libraries_are_optional(monkeypatch, tmp_path, library):
     monkeypatch.setitem(sys.modules, library, None)
     (tmp_path / "a.arrow").write_bytes(b"ARROW1")
     path = tmp_path / "a.arrow" if library == "pyarrow" else "pets"
-    with pytest.raises(UserError, match=f"needs {library}") as caught:
-        read(path, reader="HuggingFaceDataset")
-    assert caught.value.fix == f"pip install {library}"
+    # It is no defect of the files, which a report would list for each split.
+    for call in (read, diagnose):
+        with pytest.raises(MissingLibraryError, match=f"needs {library}") as caught:
+            call(path, reader="HuggingFaceDataset")
+        assert caught.value.fix == f"pip install {library}"
 
 
 @pytest.mark.parametrize(

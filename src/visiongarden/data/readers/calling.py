@@ -8,7 +8,7 @@ from typing import TypeVar
 from visiongarden.data.readers.build import no_split
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
-from visiongarden.errors import DataError, UserError, raised_at
+from visiongarden.errors import DataError, MissingLibraryError, UserError, raised_at
 from visiongarden.samples.annotations import Annotations
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ def read_with(reader: Reader, source: Source, split: str) -> Annotations:
 def _call(reader: Reader, source: Source, method: str, function: Callable[[], T]) -> T:
     try:
         return function()
-    except DataError:
+    except (DataError, MissingLibraryError):  # the latter is no defect of the files
         raise
     except OSError as error:  # no permission, or a name too long for the file system
         raise unreadable(source.root, error) from error
