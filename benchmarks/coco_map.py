@@ -50,8 +50,8 @@ def ours(rows, class_map):
 
     metric = CocoMeanAveragePrecision(class_map)
     for found, ground_truth in rows:
-        metric.update(found, ground_truth)
-    return list(metric.result().values())
+        metric.update_state([ground_truth], [found])
+    return list(metric.result().values())[:12]
 
 
 def pycocotools(rows, class_map):
@@ -61,8 +61,9 @@ def pycocotools(rows, class_map):
 
     ground_truths, results = [], []
     for number, (found, ground_truth) in enumerate(rows):
+        objects = ground_truth.instances
         for box, label, crowd in zip(
-            ground_truth.boxes, ground_truth.classes, ground_truth.crowd, strict=True
+            np.asarray(objects.boxes), objects.classes, objects.crowd, strict=True
         ):
             x1, y1, x2, y2 = box.astype(np.float64).tolist()
             ground_truths.append(

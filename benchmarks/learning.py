@@ -59,9 +59,8 @@ def evaluate_rows(dataset, rows):
         own = rows[rows[:, 0] == number]
         boxes, scores = own[:, 1:5].astype(np.float32), own[:, 5].astype(np.float32)
         classes = own[:, 6].astype(np.int32)
-        metric.update(
-            Instances(sample.instances.size, Boxes(boxes), classes, scores=scores), sample
-        )
+        found = Instances(sample.instances.size, Boxes(boxes), classes, scores=scores)
+        metric.update_state([sample], [found])
     return metric.result()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import visiongarden as vg
 from visiongarden.backends import captured
+from visiongarden.ops import overlap
 from visiongarden.training import Training
 from visiongarden.training.building import make_optimizer
 from visiongarden.training.running import trained_with
@@ -90,6 +91,24 @@ def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
         assert one == pytest.approx(other, rel=close, abs=0)
     for one, other in zip(plain, weights, strict=True):
         np.testing.assert_allclose(one, other, close, close)
+
+
+@pytest.mark.parametrize("name", ["iou", "giou", "diou", "siou", "ciou"])
+def test_the_gradient_of_a_captured_overlap_is_the_eager_one(name):
+    """PyTorch computes some gradients, as that of `prod`, by another formula during a capture."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    random = torch.Generator().manual_seed(0)
+    low, side = (torch.rand((2, 4096, 2), generator=random) * 50 for _ in range(2))
+    boxes = torch.cat([low, low + side], -1)
+
+    def gradient(boxes):
+        given = boxes.detach().requires_grad_()
+        with torch.enable_grad():
+            total = getattr(overlap, name)(given[0], given[1]).sum()
+        return torch.autograd.grad(total, given)[0]
+
+    assert torch.equal(make_fx(gradient)(boxes)(boxes), gradient(boxes))
 
 
 def test_an_eager_run_is_not_captured(monkeypatch):

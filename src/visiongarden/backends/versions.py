@@ -15,7 +15,7 @@ TESTED: dict[str, tuple[str, ...]] = {
     "keras": ("3.15",),
     "tensorflow": ("2.21",),
     "jax": ("0.10",),
-    "torch": ("2.13",),
+    "torch": ("2.13", "2.14"),
 }
 """Tested minor releases of each library."""
 

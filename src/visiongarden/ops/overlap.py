@@ -42,7 +42,9 @@ def giou(a: Tensor, b: Tensor) -> Tensor:
     """
     inter = _intersection(a, b)
     union = area(a) + area(b) - inter + EPSILON
-    around = ops.prod(_hull(a, b), axis=-1) + EPSILON
+    # Not `ops.prod`: in PyTorch, its gradient is rounded differently while a graph is captured.
+    hull = _hull(a, b)
+    around = hull[..., 0] * hull[..., 1] + EPSILON
     return inter / union - (around - union) / around
 
 
