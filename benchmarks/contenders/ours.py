@@ -1,10 +1,14 @@
 """Contender: a detector of visiongarden on the backend that KERAS_BACKEND selects."""
 
+import contextlib
 import os
 
 import numpy as np
 
 from benchmarks.contenders.worker import each, serve
+
+OPEN = contextlib.ExitStack()
+"""What lasts as long as the process; a context that nothing refers to would be left at once."""
 
 
 def detector(options):
@@ -43,7 +47,7 @@ def compiled(model, loss, eager=False, jit=None):
     from visiongarden.training.building import make_optimizer
     from visiongarden.training.running import trained_with
 
-    trained_with(model, loss).__enter__()  # for the rest of the process
+    OPEN.enter_context(trained_with(model, loss))
     plain = Training(optimizer={"type": "VectorSGD", "global_clipnorm": None}, ema_decay=None)
     jit = keras.backend.backend() == "jax" and not eager if jit is None else jit
     model.compile(make_optimizer(plain, 1000), jit_compile=jit, run_eagerly=eager)

@@ -18,10 +18,11 @@ from tests.training.tiny import TinyBackbone
 
 import visiongarden as vg
 from visiongarden.backends import host_watch
-from visiongarden.backends.distribution import distributed, reported
+from visiongarden.backends.distribution import copies, distributed, reported
 from visiongarden.backends.engine import engine
 from visiongarden.backends.precision import compute_in_float64
 from visiongarden.backends.sublayers import with_sublayers
+from visiongarden.backends.training_state import sync_state
 from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.training import Training, fit
@@ -33,6 +34,7 @@ class Note(keras.callbacks.Callback):
     """Keeps the mean of the loss after each step, and compares the replicas."""
 
     stop_at, kill_at, kill_rank, hang_at, seen, apart = None, None, 1, None, 0, 0.0
+    spoil_at = None
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.seen == self.hang_at and engine().rank == engine().processes - 1:
@@ -47,6 +49,9 @@ class Note(keras.callbacks.Callback):
             self.model.stop_training = True
         if self.seen == self.kill_at and engine().rank == self.kill_rank:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.seen == self.spoil_at and engine().rank == engine().processes - 1:
+            sync_state(self.model)
+            spoil(self.model.trainable_variables[0])
         for variable in (*self.model.variables, *self.model.optimizer.variables):
             copies = [np.array(copy, "float64") for copy in copies_of(variable)]
             for other in copies[1:]:
@@ -59,6 +64,19 @@ def copies_of(variable):
     if keras.backend.backend() == "tensorflow":
         return [each.numpy() for each in vars(value).get("_values", ())]
     return []
+
+
+def spoil(variable):
+    """Change the last copy of a variable in this process."""
+    if keras.backend.backend() != "jax":
+        (*_, copy) = copies(variable.value)
+        copy.assign_add(copy * 0 + 1) if hasattr(copy, "assign_add") else variable.assign(copy + 1)
+        return
+    import jax
+
+    (*others, last) = copies(variable.value)
+    shape, sharding = variable.value.shape, variable.value.sharding
+    variable.assign(jax.make_array_from_single_device_arrays(shape, sharding, [*others, last + 1]))
 
 
 def batches(count=10, size=32, images=8):
@@ -128,7 +146,7 @@ def run(given):
         with engine().scope():
             model = detector(normalizes=given.get("normalizes", True))
         note = Note()
-        for name in ("stop_at", "kill_at", "kill_rank", "hang_at"):
+        for name in ("stop_at", "kill_at", "kill_rank", "hang_at", "spoil_at"):
             setattr(note, name, given.get(name, getattr(note, name)))
         if given.get("seed") and engine().rank:
             keras.utils.set_random_seed(given["seed"])
@@ -159,3 +177,4 @@ if __name__ == "__main__":
         print("RESULT" + json.dumps(run(json.loads(sys.argv[1]))))
     except UserError as error:
         print("RESULT" + json.dumps({"error": str(error)}))
+        sys.exit(1)

@@ -84,6 +84,11 @@ def assign_local(variable: keras.Variable, value: Any) -> None:
     engine().assign(variable, value)
 
 
+def copies(value: Any) -> list[Any]:
+    """Return the copies of the value of a variable on the devices of this process."""
+    return engine().copies(value)
+
+
 def begin_step() -> None:
     """Note that this process has the batch of its next step, and waits for the others from now on.
 
@@ -158,7 +163,8 @@ def _raise_of_another(channel: HostChannel, error: Exception) -> None:
     """Raise the error of the process because of which a collective failed, if there is one."""
     ranks = _silent(channel)
     for rank in ranks:
-        with contextlib.suppress(RuntimeError):
+        # The store may have ended with process 0.
+        with contextlib.suppress(*engine().collective_errors):
             failure = channel.failure(rank)
             if failure is not None:
                 raise UserError(f"process {rank} failed: {failure}") from error

@@ -62,6 +62,10 @@ class Engine:
         """Return the value of a variable as an array of this process."""
         return value
 
+    def copies(self, value: Any) -> list[Any]:
+        """Return the copies of the value of a variable on the devices of this process."""
+        return [self.local(value)]
+
     def assign(self, variable: keras.Variable, value: Any) -> None:
         """Assign a value to the copies of a variable in this process."""
         variable.assign(value)

@@ -60,6 +60,13 @@ class JaxDevices(Engine):
         is_spread = isinstance(value, jax.Array) and len(value.sharding.device_set) > 1
         return value.addressable_data(0) if is_spread else value
 
+    def copies(self, value: Any) -> list[Any]:
+        """Return the copies of the devices of this process."""
+        import jax
+
+        is_copied = isinstance(value, jax.Array) and value.is_fully_replicated
+        return [each.data for each in value.addressable_shards] if is_copied else [value]
+
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Create variables on one device of this process; on all, every process takes part."""

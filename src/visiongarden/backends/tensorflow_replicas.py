@@ -73,6 +73,10 @@ class TensorFlowReplicas(Engine):
         """Return the first copy of this process; to read a metric adds the copies of all."""
         return self.strategy.experimental_local_results(value)[0]
 
+    def copies(self, value: Any) -> list[Any]:
+        """Return the copies of the replicas of this process."""
+        return list(self.strategy.experimental_local_results(value))
+
     def assign(self, variable: keras.Variable, value: Any) -> None:
         """Assign a value to each copy; a metric would divide it among the copies of all."""
         for copy in self.strategy.experimental_local_results(variable.value):

@@ -50,6 +50,7 @@ from visiongarden.training.loss_watch import LossWatch
 from visiongarden.training.monitors import check_monitors, prepare_for_evaluations
 from visiongarden.training.progress_bar import ProgressBar
 from visiongarden.training.record import Board, Record, Validator, assign_average
+from visiongarden.training.replica_check import ReplicaCheck
 from visiongarden.training.rollback import rate_factor, roll_back
 from visiongarden.training.run_place import RunPlace
 from visiongarden.training.running import trained_with
@@ -314,7 +315,9 @@ def _run(
     model, progress, steps = stages.model, record.progress, len(train)
     stop = StopOnSignal()
     watch = LossWatch(record, _images_of(train), _lower_rate_fix(settings))
-    all_callbacks: list[keras.callbacks.Callback] = [record, watch]
+    compared = [ReplicaCheck(record)] if engine().devices > 1 else []
+    # First, so that an epoch whose weights differ is neither evaluated nor saved.
+    all_callbacks: list[keras.callbacks.Callback] = [*compared, record, watch]
     if is_first() and settings.tensorboard and importlib.util.find_spec("tensorboard"):
         all_callbacks.append(Board(record.folder / "tensorboard"))
     # Also where each epoch is evaluated: an epoch that is interrupted is not.
