@@ -39,7 +39,7 @@ class Look:
         size: (height, width) after the EXIF rotation.
         depth: value range of a 16-bit image, else None.
         layout: number of channels and type of the decoded image.
-        fix: what to do about the error; "" if it says enough.
+        fix: what to do about the error; "" if the error names it.
     """
 
     path: str
