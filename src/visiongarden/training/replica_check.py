@@ -74,7 +74,7 @@ class ReplicaCheck(keras.callbacks.Callback):
 
 def _checksum(value: Any) -> int:
     array = np.ascontiguousarray(keras.ops.convert_to_numpy(value))
-    return zlib.crc32(array.reshape(-1).view(np.uint8))
+    return zlib.crc32(array.reshape(-1).view(np.uint8).data)
 
 
 def _compared(messages: Any, place: str) -> bytes:
