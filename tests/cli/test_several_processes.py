@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import keras
 import pytest
 
@@ -185,7 +186,7 @@ if os.environ.get("OTHER_KERAS"):
 
 @pytest.mark.slow
 @pytest.mark.backends
-@pytest.mark.parametrize("kind", ["batch", "recipe", "data", "versions"])
+@pytest.mark.parametrize("kind", ["batch", "recipe", "images", "labels", "versions"])
 def test_what_does_not_fit_ends_both_processes_with_one_message(folder, kind):
     """Before the first step, without a folder of the run."""
     scripts, environments, other = documented(), [{}, {}], folder
@@ -197,15 +198,20 @@ def test_what_does_not_fit_ends_both_processes_with_one_message(folder, kind):
     if kind == "batch":
         scripts = [s.replace("batch_size=4", "batch_size=5") for s in scripts]
     if kind == "recipe":
-        scripts[1] = scripts[1].replace("epochs=1", "epochs=2")
-    if kind == "data":
+        changed = scripts[1].replace("epochs=1", "epochs=2").replace("=0.0625", "=0.125")
+        scripts[1] = changed
+    if kind in ("images", "labels"):  # the same recipe, and another dataset in its place
         other = folder / "host1"
         shutil.copytree(folder / "my_images", other / "my_images")
-        image = min((other / "my_images").rglob("*.jpg"), default=None) or min(
-            (other / "my_images").rglob("*.png")
-        )
-        image.write_bytes(image.read_bytes()[:-1] + b"\0")
         scripts[1] = f"cd host1; {scripts[1]}"
+    if kind == "images":
+        image = str(min((other / "my_images").rglob("*.png")))
+        cv2.imwrite(image, 255 - cv2.imread(image))
+    if kind == "labels":
+        labels = other / "my_images" / "train.json"
+        found = json.loads(labels.read_text())
+        found["annotations"][0]["bbox"][2] -= 1
+        labels.write_text(json.dumps(found))
     if kind == "versions":
         (folder / "sitecustomize.py").write_text(OTHER_VERSION)
         path = f"{folder}:{ROOT / 'src'}:{ROOT}"
@@ -216,8 +222,9 @@ def test_what_does_not_fit_ends_both_processes_with_one_message(folder, kind):
     assert messages[0] == messages[1]
     expected = {
         "batch": "a batch of 5 images cannot be divided among 2 devices",
-        "recipe": "process 1 differs from process 0 in training of the recipe",
-        "data": "process 1 differs from process 0 in data",
+        "recipe": "process 1 differs from process 0 in model of the recipe, training of the recipe",
+        "images": "process 1 differs from process 0 in data",
+        "labels": "process 1 differs from process 0 in data",
         "versions": "process 1 differs from process 0 in keras",
     }[kind]
     assert messages[0].startswith(f"error: {expected}"), messages[0]
