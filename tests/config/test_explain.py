@@ -2,6 +2,7 @@ import pytest
 from tests.config.values import Circle, Drawing, Shape
 
 from visiongarden.errors import ConfigError
+from visiongarden.recipes import Recipe
 
 FIELDS = "copies, file, maybe, more, pen, shape"
 BOTH = "Circle, Square"
@@ -86,3 +87,10 @@ def test_all_errors_are_reported_together():
 def test_the_outermost_value(cls, data, message):
     with pytest.raises(ConfigError, match=message):
         cls.from_dict(data)
+
+
+@pytest.mark.parametrize("head", ["AnchorFree", {"type": "AnchorFree"}])
+def test_a_name_in_place_of_a_mapping(head):
+    model = {"backbone": "Darknet53", "decoder": "FPN", "head": head}
+    with pytest.raises(ConfigError, match=r"^model\.head\.num_classes: is missing"):
+        Recipe.from_dict({"data": {"path": "x"}, "model": model})

@@ -65,11 +65,30 @@ def _tensorflow(
     epsilon: float,
     learns: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    output, mean, variance, *_ = _fused_tensorflow(
+        x, gamma, beta, None if learns else moving, epsilon
+    )
+    return output, mean, variance
+
+
+def _fused_tensorflow(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    moving: tuple[Tensor, Tensor] | None,
+    epsilon: float,
+) -> tuple[Tensor, ...]:
+    """Normalize, by the statistics of the batch if `moving` is None.
+
+    Returns:
+        Output, mean, variance divided by n, and what the gradient of the operation needs.
+    """
     import tensorflow as tf
 
+    learns = moving is None
     # In training the operation requires empty moving averages; the layer applies Keras's update.
-    given = (tf.zeros([0]), tf.zeros([0])) if learns else moving
-    output, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+    given = (tf.zeros([0]), tf.zeros([0])) if moving is None else moving
+    output, mean, variance, *saved = tf.raw_ops.FusedBatchNormV3(
         x=x,
         scale=gamma,
         offset=beta,
@@ -80,7 +99,7 @@ def _tensorflow(
     )
     if learns:
         variance *= _of_the_batch(tf.cast(tf.size(x) / tf.size(gamma), "float32"))
-    return output, mean, variance
+    return output, mean, variance, *saved
 
 
 def _tensorflow_norm_silu(
@@ -109,16 +128,7 @@ def _norm_silu(epsilon: float, momentum: float, dtype: Any) -> Callable[..., Any
 
     @tf.custom_gradient
     def normed(x: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Any:
-        output, mean, variance, *saved = tf.raw_ops.FusedBatchNormV3(
-            x=x,
-            scale=gamma,
-            offset=beta,
-            mean=tf.zeros([0]),
-            variance=tf.zeros([0]),
-            epsilon=epsilon,
-            is_training=True,
-        )
-        variance *= _of_the_batch(tf.cast(tf.size(x) / tf.size(gamma), "float32"))
+        output, mean, variance, *saved = _fused_tensorflow(x, gamma, beta, None, epsilon)
 
         def back(above: tf.Tensor, *_: tf.Tensor) -> Any:
             scale = gamma * tf.math.rsqrt(variance + epsilon)

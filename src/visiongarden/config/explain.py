@@ -164,13 +164,10 @@ class _Registry(Protocol):
 def _class_of(cls: type, data: Any) -> type | None:
     if isinstance(data, BaseModel):
         return type(data)
-    if (
-        isinstance(data, Mapping)
-        and isinstance(cls, _Registry)
-        and isinstance(data.get("type"), str)
-    ):
+    name = data.get("type") if isinstance(data, Mapping) else data
+    if isinstance(name, str) and isinstance(cls, _Registry):
         try:
-            found: type = cls.find(data["type"])
+            found: type = cls.find(name)
         except UserError:
             return None
         return found
