@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from tests.training.test_host_transfers import TASKS, example
 
 import visiongarden as vg
 from visiongarden.backends import captured
@@ -86,6 +87,27 @@ def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
     weights, logs, count = trained(MAKERS[name], 2, monkeypatch)
     assert (never, count) == (0, 1)
     # A GPU sums some gradients in a different order each time.
+    close = 1e-3 if torch.cuda.is_available() else 0.0
+    for one, other in zip(plain_logs, logs, strict=True):
+        assert one == pytest.approx(other, rel=close, abs=0)
+    for one, other in zip(plain, weights, strict=True):
+        np.testing.assert_allclose(one, other, close, close)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_the_default_model_of_each_task(monkeypatch, name):
+    def run(after):
+        monkeypatch.setattr(captured, "AFTER", after)
+        keras.utils.set_random_seed(0)
+        model, pixels, targets = example(name)
+        steps = [np.roll(pixels, shift, axis=2) for shift in range(6)]
+        logs = [model.train_on_batch(each, targets, return_dict=True) for each in steps]
+        return model.get_weights(), logs, vars(model)["_torch_step"]._step.captured
+
+    plain, plain_logs, never = run(1000)
+    weights, logs, count = run(2)
+    assert (never, count) == (0, 1)
     close = 1e-3 if torch.cuda.is_available() else 0.0
     for one, other in zip(plain_logs, logs, strict=True):
         assert one == pytest.approx(other, rel=close, abs=0)
