@@ -13,7 +13,7 @@ CASES = ("jax", "torch", "checkpoints")
 
 
 def contenders(case, options, backend):
-    """Return the contenders of a case; the first one is compared with."""
+    """Return the contenders of a case, whose first one is the baseline."""
     one, two = {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}
     jax, torch = {"KERAS_BACKEND": "jax"}, {"KERAS_BACKEND": "torch"}
     if case == "jax":

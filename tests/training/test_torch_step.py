@@ -70,6 +70,18 @@ def trained(make, after, monkeypatch, steps=5):
     return model.get_weights(), logs, vars(model)["_torch_step"]._step.captured
 
 
+def assert_equal(eager, graph):
+    """Compare weights and logs of an eager and a captured run."""
+    (plain, plain_logs, never), (weights, logs, count) = eager, graph
+    assert (never, count) == (0, 1)
+    # A GPU sums some gradients in a different order each time.
+    close = 1e-3 if torch.cuda.is_available() else 0.0
+    for one, other in zip(plain_logs, logs, strict=True):
+        assert one == pytest.approx(other, rel=close, abs=0)
+    for one, other in zip(plain, weights, strict=True):
+        np.testing.assert_allclose(one, other, close, close)
+
+
 MAKERS = {
     "AnchorFree": lambda: detector(vg.heads.AnchorFree),
     "AnchorBased": lambda: detector(vg.heads.AnchorBased),
@@ -83,15 +95,7 @@ MAKERS = {
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "Decoupled")) for n in MAKERS]
 )
 def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
-    plain, plain_logs, never = trained(MAKERS[name], 1000, monkeypatch)
-    weights, logs, count = trained(MAKERS[name], 2, monkeypatch)
-    assert (never, count) == (0, 1)
-    # A GPU sums some gradients in a different order each time.
-    close = 1e-3 if torch.cuda.is_available() else 0.0
-    for one, other in zip(plain_logs, logs, strict=True):
-        assert one == pytest.approx(other, rel=close, abs=0)
-    for one, other in zip(plain, weights, strict=True):
-        np.testing.assert_allclose(one, other, close, close)
+    assert_equal(*(trained(MAKERS[name], after, monkeypatch) for after in (1000, 2)))
 
 
 @pytest.mark.slow
@@ -105,14 +109,7 @@ def test_the_default_model_of_each_task(monkeypatch, name):
         logs = [model.train_on_batch(each, targets, return_dict=True) for each in steps]
         return model.get_weights(), logs, vars(model)["_torch_step"]._step.captured
 
-    plain, plain_logs, never = run(1000)
-    weights, logs, count = run(2)
-    assert (never, count) == (0, 1)
-    close = 1e-3 if torch.cuda.is_available() else 0.0
-    for one, other in zip(plain_logs, logs, strict=True):
-        assert one == pytest.approx(other, rel=close, abs=0)
-    for one, other in zip(plain, weights, strict=True):
-        np.testing.assert_allclose(one, other, close, close)
+    assert_equal(run(1000), run(2))
 
 
 @pytest.mark.parametrize("name", ["iou", "giou", "diou", "siou", "ciou"])

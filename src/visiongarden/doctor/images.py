@@ -24,8 +24,7 @@ from visiongarden.types import ImageSize
 
 @dataclass(frozen=True)
 class Look:
-    """Properties of one image; only the first four and `fix` are set if it cannot be
-    used.
+    """Properties of one image; if it cannot be used, only the first four and `fix` are set.
 
     Attributes:
         path: source of the image.

@@ -87,7 +87,7 @@ def image_size(path: Any) -> ImageSize:
 
 
 def header_of(path: Any) -> Header:
-    """Read the header of an image file, without reading all of a usual file.
+    """Read the header of an image file, if possible from its first bytes.
 
     Args:
         path: a path, a member of an archive, or a record.
@@ -115,7 +115,7 @@ def header_of_bytes(raw: bytes, path: Any) -> Header:
 
 
 def _header(first: bytes, source: Path | bytes, path: Any) -> Header:
-    """Read the header from the first bytes of `source`, or from more of it if the file is unusual.
+    """Read the header from the first bytes of `source`, or from more of it if they are not enough.
 
     Raises:
         DataError: as `header_of`; also if an image has more pixels than its file justifies.

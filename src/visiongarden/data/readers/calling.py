@@ -61,7 +61,7 @@ def read_with(reader: Reader, source: Source, split: str) -> Annotations:
 def _call(reader: Reader, source: Source, method: str, function: Callable[[], T]) -> T:
     try:
         return function()
-    except (DataError, MissingLibraryError):  # the latter is no defect of the files
+    except (DataError, MissingLibraryError):  # a missing library is no defect of the files
         raise
     except OSError as error:  # no permission, or a name too long for the file system
         raise unreadable(source.root, error) from error
