@@ -80,7 +80,13 @@ def test_the_tested_versions_are_those_of_the_constraints():
 
 
 def test_tested_versions_are_compared_by_minor_release(monkeypatch):
-    for version, tested in [("2.13.7+cpu", True), ("2.14.0", False), ("2.1.3", False)]:
+    versions_of_torch = [
+        ("2.13.7+cpu", True),
+        ("2.14.0", True),
+        ("2.15.0", False),
+        ("2.1.3", False),
+    ]
+    for version, tested in versions_of_torch:
         monkeypatch.setitem(sys.modules, "torch", type("torch", (), {"__version__": version}))
         versions.is_tested.cache_clear()
         assert versions.is_tested("torch") is tested

@@ -15,9 +15,9 @@ TESTED: dict[str, tuple[str, ...]] = {
     "keras": ("3.15",),
     "tensorflow": ("2.21",),
     "jax": ("0.10",),
-    "torch": ("2.13", "2.14"),
+    "torch": ("2.14", "2.13"),
 }
-"""Tested minor releases of each library."""
+"""Tested minor releases of each library; the last one is that of constraints.txt."""
 
 
 class UntestedVersionWarning(UserWarning):
