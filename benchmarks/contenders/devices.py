@@ -6,7 +6,6 @@ of which this one starts the others, and `checkpoints`: whether one is written i
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,11 +17,9 @@ from benchmarks.contenders.worker import serve
 
 def start_peers(count):
     """Start the other processes, and return them; each runs as many steps as this one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    os.environ |= {"LOCAL_WORLD_SIZE": str(count)}
+    from visiongarden.backends.launcher import variables_of_this_host
+
+    os.environ |= variables_of_this_host(count)
     peers = []
     for rank in range(count - 1, -1, -1):
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
@@ -38,7 +35,7 @@ def prepare(options):
     """Prepare complete training steps."""
     count = options.get("processes", 1)
     peers = start_peers(count) if count > 1 and "RANK" not in os.environ else []
-    import visiongarden  # noqa: F401  before Keras, which imports the backend
+    import visiongarden  # noqa: F401  must be imported before Keras
 
     # isort: split
     import keras

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.contenders.worker import each, serve
 
 OPEN = contextlib.ExitStack()
-"""What lasts as long as the process; a context that nothing refers to would be left immediately."""
+"""Contexts that stay open until the process ends."""
 
 
 def detector(options):

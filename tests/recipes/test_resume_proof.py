@@ -177,7 +177,7 @@ def test_a_run_that_is_killed_after_its_last_step_trains_no_further_one(images, 
     monkeypatch.setattr(random.Random, "randint", lambda self, low, high: low + 1)
     proof = vg.prove_resume(recipe(images), steps=9, kills=3)
     assert [each.returncode for each in started] == [143, -9, -9]
-    # The second kill came when everything was saved, and the third one found no run.
+    # All steps were saved before the second kill, so there was no run left for the third one.
     assert [(kill.after, kill.resumed_from) for kill in proof.kills] == [(5, 0)]
     assert proof.steps == 9
     assert proof.ok, str(proof)

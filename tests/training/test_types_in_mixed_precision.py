@@ -20,7 +20,7 @@ FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 
 def types(tree):
-    """Return the dtypes of the floating-point tensors in a tree."""
+    """Return the dtypes of all floating-point tensors in a tree."""
     tensors = [leaf for leaf in keras.tree.flatten(tree) if hasattr(leaf, "dtype")]
     return {keras.backend.standardize_dtype(leaf.dtype) for leaf in tensors} & FLOATS
 

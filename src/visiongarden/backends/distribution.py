@@ -85,7 +85,7 @@ def assign_local(variable: keras.Variable, value: Any) -> None:
 
 
 def copies(value: Any) -> list[Any]:
-    """Return the copies of the value of a variable on the devices of this process."""
+    """Return a variable's value as stored on each device of this process."""
     return engine().copies(value)
 
 

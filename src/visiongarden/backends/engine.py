@@ -63,7 +63,7 @@ class Engine:
         return value
 
     def copies(self, value: Any) -> list[Any]:
-        """Return the copies of the value of a variable on the devices of this process."""
+        """Return a variable's value as stored on each device of this process."""
         return [self.local(value)]
 
     def assign(self, variable: keras.Variable, value: Any) -> None:

@@ -61,7 +61,7 @@ class JaxDevices(Engine):
         return value.addressable_data(0) if is_spread else value
 
     def copies(self, value: Any) -> list[Any]:
-        """Return the copies of the devices of this process."""
+        """Return the value as stored on each device of this process."""
         import jax
 
         is_copied = isinstance(value, jax.Array) and value.is_fully_replicated

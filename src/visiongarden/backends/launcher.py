@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -217,3 +218,16 @@ def first_host(nodes: str) -> str:
     """Return the first host of a list of nodes as SLURM writes it: `gpu[03-07,12]`, `a1,b2`."""
     found = re.match(r"([^,\[]+)(?:\[(\d+)[^\]]*\])?", nodes)
     return "" if found is None else found[1] + (found[2] or "")
+
+
+def variables_of_this_host(processes: int) -> dict[str, str]:
+    """Return the variables of torchrun for processes on this host, without their ranks."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(processes),
+        "LOCAL_WORLD_SIZE": str(processes),
+    }

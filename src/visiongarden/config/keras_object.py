@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from visiongarden import plugins, registry
 from visiongarden.backends.recorded_arguments import is_derived_by_keras
 from visiongarden.config.keras_signature import Parameters, parameters_of
-from visiongarden.config.value import Value, not_registered, subclasses
+from visiongarden.config.value import Value, defined_as, not_registered, subclasses
 from visiongarden.errors import ConfigError, UserError, nearest
 from visiongarden.kinds import PACKAGE
 
@@ -168,10 +168,8 @@ class KerasObject(Value):
                 rule=f"the name of a class derived from {cls._base_name()}",
                 fix=nearest(class_name, names) or f"class {class_name}({cls._base_name()}): ...",
             )
-        package, _, class_name = name.rpartition(">")
-        for each in cls._derived():
-            if each.__name__ == class_name and each.__module__.startswith(package):
-                raise not_registered(cls.kind, each.__name__, each)
+        for each in defined_as(name, cls._derived()):
+            raise not_registered(cls.kind, each.__name__, each)
         raise ConfigError(
             f"unknown {cls.kind} {name!r}",
             rule="the name of a public class of Keras or of a registered class; import the module "

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -15,6 +15,8 @@ from visiongarden.config.explain import explain
 from visiongarden.config.files import is_writing_files
 from visiongarden.errors import ConfigError, nearest
 from visiongarden.kinds import KINDS, PACKAGE, kind_looked_up_in
+
+_Kind = TypeVar("_Kind", bound=type)
 
 REGISTERED = (
     "files and recipes contain registered classes; a derived class is registered separately"
@@ -168,14 +170,8 @@ class Typed(Value):
     @classmethod
     def unregistered_as(cls, name: str) -> type[Self] | None:
         """Return the class of a name that is defined, but not registered, or None."""
-        package, _, class_name = name.rpartition(">")
-        for kind in subclasses(cls):
-            is_named = kind.__name__ == class_name and not _is_base(kind)
-            # A class may outlive its module, if that is imported again.
-            is_there = kind.__module__.startswith(package) and kind.__module__ in sys.modules
-            if is_named and is_there and registry.key_of(kind) is None:
-                return kind
-        return None
+        kinds = (kind for kind in subclasses(cls) if not _is_base(kind))
+        return next((k for k in defined_as(name, kinds) if registry.key_of(k) is None), None)
 
     @classmethod
     def _registered_as(cls, name: str) -> type[Self] | None:
@@ -326,6 +322,16 @@ def unregistered_in(value: Any) -> Iterator[type]:
         inner = dict(value).values()
     for each in inner:
         yield from unregistered_in(each)
+
+
+def defined_as(name: str, kinds: Iterable[_Kind]) -> Iterator[_Kind]:
+    """Yield those classes that a name or key, such as `package>Name`, can mean."""
+    package, _, class_name = name.rpartition(">")
+    for kind in kinds:
+        # A class may outlive its module, if that is imported again.
+        is_there = kind.__module__.startswith(package) and kind.__module__ in sys.modules
+        if is_there and kind.__name__ == class_name:
+            yield kind
 
 
 def not_registered(what: str, name: str, kind: type) -> ConfigError:

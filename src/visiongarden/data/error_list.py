@@ -13,7 +13,7 @@ import numpy as np
 from visiongarden.errors import DataError, UserError, option
 from visiongarden.types import ImageSize
 
-_SHOWN = 10
+_SHOWN, _FIXES = 10, 3
 DIGITS = 1e-3
 """Pixels by which a box may exceed the border because coordinates were written with few digits."""
 TOLERANCE = 1.0
@@ -202,11 +202,11 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
         return
     shown = "\n    ".join(str(finding) for finding in found[:_SHOWN])
     rest = len(found) - _SHOWN
-    fixes = {finding.fix for finding in found if finding.fix}
+    fixes = fixes_of(found)
     if all(finding.kind in BOX_KINDS for finding in found):
         fix = f"correct the files, or drop these boxes: {option('invalid_boxes', 'drop')}"
     elif len(fixes) == 1:
-        fix = fixes.pop()
+        (fix,) = fixes
     else:
         fix = f"correct the files; visiongarden data check {root} lists and shows all errors"
     more = f"\n    … and {rest} more" if rest > 0 else ""
@@ -215,6 +215,11 @@ def refuse(root: Any, found: Sequence[Finding]) -> None:
         rule="a dataset is read completely or not at all",
         fix=fix,
     )
+
+
+def fixes_of(found: Sequence[Finding]) -> list[str]:
+    """Return the first three different fixes of findings."""
+    return list(dict.fromkeys(finding.fix for finding in found if finding.fix))[:_FIXES]
 
 
 def wrong_with(box: Sequence[float], size: ImageSize) -> tuple[str, str] | None:

@@ -24,7 +24,7 @@ from visiongarden.types import ImageSize
 
 @dataclass(frozen=True)
 class Look:
-    """Properties of one image; if it cannot be used, only the first four and `fix` are set.
+    """Properties of one image. Of an unusable one, only the first four and `fix` are set.
 
     Attributes:
         path: source of the image.

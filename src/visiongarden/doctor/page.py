@@ -11,10 +11,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from visiongarden.data.error_list import fixes_of
 from visiongarden.data.readers.division import stem_of
 from visiongarden.data.writers.images import name_of
 from visiongarden.doctor.charts import caption
-from visiongarden.doctor.report import KINDS, LEVELS, Report, fixes_of
+from visiongarden.doctor.report import KINDS, LEVELS, Report
 from visiongarden.errors import DataError
 from visiongarden.markup import safe
 from visiongarden.storage import atomic_write

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visiongarden.data.error_list import Finding, refuse
+from visiongarden.data.error_list import Finding, fixes_of, refuse
 from visiongarden.doctor.contents import Contents
 from visiongarden.doctor.labeling import Labeling
 from visiongarden.markup import preformatted
@@ -178,11 +177,6 @@ class Report(Contents):
         rows |= {level: self.count(level) for level in LEVELS}
         rows["findings"] = [asdict(finding) for finding in self.findings]
         return rows
-
-
-def fixes_of(found: Iterable[Finding]) -> list[str]:
-    """Return the first three different fixes of findings."""
-    return list(dict.fromkeys(finding.fix for finding in found if finding.fix))[:_SHOWN]
 
 
 def write_json(report: Report, path: Path) -> None:

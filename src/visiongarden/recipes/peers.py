@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import keras
 
 from visiongarden.backends.distribution import distributed, is_first
 from visiongarden.backends.engine import Engine
-from visiongarden.backends.launcher import launched
+from visiongarden.backends.launcher import launched, variables_of_this_host
 from visiongarden.errors import UserError, option
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.user_modules import user_modules
@@ -91,15 +90,7 @@ def on_devices(
 
 @contextlib.contextmanager
 def _started(devices: int, arguments: Mapping[str, Any]) -> Iterator[None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(devices),
-        "LOCAL_WORLD_SIZE": str(devices),
-    }
+    common = variables_of_this_host(devices)
     modules = user_modules(arguments["recipe"])
     given = json.dumps({"arguments": arguments, "modules": modules, "path": sys.path})
     before = {name: os.environ.get(name) for name in (*common, "RANK", "LOCAL_RANK")}

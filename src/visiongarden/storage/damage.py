@@ -90,7 +90,7 @@ def lacks_scans(raw: bytes) -> bool:
             complete = dict.fromkeys(body[6::3][: body[5]], 0)
         elif marker == 0xDA:
             if not complete or not body or len(body) < 4 + 2 * body[0]:
-                return False  # not progressive, or malformed: the decoder decides
+                return False  # not progressive, or malformed, which the decoder reports
             first, last, bits = body[-3:]
             sent = 0 if bits & 0x0F else max((2 << last) - (1 << first), 0)
             for component in body[1 : 1 + 2 * body[0] : 2]:
