@@ -17,26 +17,29 @@ import tempfile
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.harness import PEER, machine, run_peer, save_result
 from benchmarks.learning_cases import CASES, Case, small_as_crowd
 
 
-def write_yolo(folder, splits):
-    """Copy datasets to the format of the peer; return the data.yaml."""
+def write_yolo(folder, splits, with_masks=False):
+    """Copy datasets to the format of the peer; return the data.yaml.
+
+    An object's label is its class and box, or the largest polygon of its mask.
+    """
     for split, dataset in splits.items():
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
-        for number, row in enumerate(dataset.rows()):
+        for number, (row, sample) in enumerate(zip(dataset.rows(), dataset, strict=True)):
             name = f"{number:06}"
             shutil.copy(row.path, folder / "images" / split / (name + row.path.suffix))
             height, width = row.size
-            boxes = row.boxes / np.array([width, height, width, height])
-            center, side = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+            shapes = outlines_of(sample.instances) if with_masks else centers_of(row.boxes)
             lines = [
-                f"{kind} {c[0]:.6f} {c[1]:.6f} {s[0]:.6f} {s[1]:.6f}"
-                for kind, c, s in zip(row.classes, center, side, strict=True)
+                " ".join([str(kind), *(f"{value:.6f}" for value in (shape / (width, height)).flat)])
+                for kind, shape in zip(row.classes, shapes, strict=True)
             ]
             (folder / "labels" / split / f"{name}.txt").write_text("\n".join(lines))
     names = list(next(iter(splits.values())).class_map.names)
@@ -49,19 +52,42 @@ def write_yolo(folder, splits):
     return file
 
 
-def evaluate_rows(dataset, rows):
-    """Return the COCO metrics of (image, x1, y1, x2, y2, score, class) rows."""
-    from visiongarden.metrics import CocoMeanAveragePrecision
-    from visiongarden.samples import Boxes, Instances
+def centers_of(boxes):
+    """Return ((center), (width, height)) of xyxy boxes, (n, 2, 2)."""
+    low, high = np.asarray(boxes)[:, :2], np.asarray(boxes)[:, 2:]
+    return np.stack([(low + high) / 2, high - low], axis=1)
 
-    metric = CocoMeanAveragePrecision(dataset.class_map)
+
+def outlines_of(instances):
+    """Return the largest polygon of each object's mask, (points, 2) each."""
+    return [
+        max(parts, key=lambda ring: cv2.contourArea(ring)) for parts in instances.masks.polygons()
+    ]
+
+
+def evaluate_results(dataset, results, with_masks=False):
+    """Return the COCO metrics of COCO results.
+
+    The id of an image is its index in the dataset, that of a class its index plus 1.
+    """
+    from visiongarden import ClassMap
+    from visiongarden.metrics import CocoMeanAveragePrecision
+    from visiongarden.samples import Instances
+
+    names = dataset.class_map.names
+    classes = ClassMap(names, ids=range(1, len(names) + 1))
+    of_image = {}
+    for row in results:
+        of_image.setdefault(row["image_id"], []).append(row)
+    metrics = [
+        CocoMeanAveragePrecision(classes, masks=kind) for kind in [False, True][: 1 + with_masks]
+    ]
     for number, sample in enumerate(dataset):
-        own = rows[rows[:, 0] == number]
-        boxes, scores = own[:, 1:5].astype(np.float32), own[:, 5].astype(np.float32)
-        classes = own[:, 6].astype(np.int32)
-        found = Instances(sample.instances.size, Boxes(boxes), classes, scores=scores)
-        metric.update_state([sample], [found])
-    return metric.result()
+        size = sample.info.original_size
+        found = Instances.from_coco(of_image.get(number, []), classes, number, size)
+        for metric in metrics:
+            metric.update_state([sample], [found])
+    return {name: value for metric in metrics for name, value in metric.result().items()}
 
 
 def ours(case, splits, options, seed, folder):
@@ -105,18 +131,24 @@ def metrics_of(case):
 
 def peer(case, splits, options, seed, folder):
     """Train the peer's model; return its scores."""
-    if case.task != "detection":
-        sys.exit("the peer learns boxes only: add --only ours")
-    data = write_yolo(folder / "data", splits)
+    with_masks = case.task == "instance_segmentation"
+    if case.task != "detection" and not with_masks:
+        sys.exit("the peer learns boxes and masks only: add --only ours")
+    data = write_yolo(folder / "data", splits, with_masks)
     arguments = {
-        "data": str(data), "split": case.test, "output": str(folder / "found.npz"), "seed": seed,
+        "data": str(data), "images": str(data.parent / "images" / case.test),
+        "model": "yolov8n-seg.yaml" if with_masks else "yolov8n.yaml",
+        "output": str(folder / "found.json"), "seed": seed, "split": case.test,
         "epochs": case.epochs, "size": case.size, "batch": case.batch, "folder": str(folder),
     }  # fmt: skip
     run_peer(options.peer_python, "ultralytics_train.py", arguments, folder)
-    with np.load(folder / "found.npz") as answer:
-        print("metrics that the peer computes:", answer["own"].round(4))
-        rows, seconds = answer["rows"], float(answer["seconds"])
-    return scores(case, splits[case.test], lambda dataset: evaluate_rows(dataset, rows), seconds)
+    answer = json.loads((folder / "found.json").read_text())
+    print("metrics that the peer computes:", answer["own"])
+
+    def evaluate_on(dataset):
+        return evaluate_results(dataset, answer["results"], with_masks)
+
+    return scores(case, splits[case.test], evaluate_on, answer["seconds"])
 
 
 def case_of(options):

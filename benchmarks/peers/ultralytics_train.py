@@ -1,4 +1,4 @@
-"""Train the peer's nano model from scratch and write its detections for evaluation.
+"""Train a model of the peer from scratch and write what it finds, for evaluation.
 
 `benchmarks.learning` runs it in the environment of the peer, with one JSON argument.
 """
@@ -13,51 +13,74 @@ from ultralytics import YOLO
 
 
 def main():
-    """Options: data (yaml), split to evaluate, output (npz), epochs, size, batch, seed, folder."""
+    """Options: data (yaml), images (folder), model (yaml), split, output (json), epochs, size,
+    batch, seed, folder.
+    """
     options = json.loads(sys.argv[1])
+    device = {"imgsz": options["size"], "device": "cpu"}
+    loading = {"data": options["data"], "batch": options["batch"], "workers": 0, "plots": False}
     start = time.perf_counter()
-    model = YOLO("yolov8n.yaml")
+    model = YOLO(options["model"])
     model.train(
-        data=options["data"],
+        **device,
+        **loading,
         epochs=options["epochs"],
-        imgsz=options["size"],
-        batch=options["batch"],
         seed=options["seed"],
         project=options["folder"],
         name="run",
         pretrained=False,
-        device="cpu",
-        workers=0,
-        plots=False,
         exist_ok=True,
     )
     seconds = time.perf_counter() - start
     best = YOLO(Path(options["folder"]) / "run" / "weights" / "best.pt")
     metrics = best.val(
-        data=options["data"],
+        **device,
+        **loading,
         split=options["split"],
-        imgsz=options["size"],
-        batch=options["batch"],
-        device="cpu",
-        workers=0,
-        plots=False,
-        save_json=True,
         project=options["folder"],
         name="evaluated",
         exist_ok=True,
     )
-    rows = []
-    file = Path(options["folder"]) / "evaluated" / "predictions.json"
-    for found in json.loads(file.read_text()):
-        x, y, width, height = found["bbox"]
-        place = [int(found["image_id"]), x, y, x + width, y + height]
-        rows.append([*place, found["score"], found["category_id"] - 1])
-    np.savez(
-        options["output"],
-        rows=np.array(rows, np.float64).reshape(-1, 7),
-        seconds=seconds,
-        own=np.array([metrics.box.map, metrics.box.map50]),
-    )
+    own = {"box": metrics.box.map, "box50": metrics.box.map50}
+    if hasattr(metrics, "seg"):
+        own |= {"mask": metrics.seg.map, "mask50": metrics.seg.map50}
+    results = []
+    for file in sorted(Path(options["images"]).iterdir()):
+        # The thresholds of its validation; masks at the size of the image.
+        (found,) = best.predict(
+            file, **device, conf=0.001, iou=0.7, max_det=300, retina_masks=True, verbose=False
+        )
+        results += rows_of(int(file.stem), found)
+    answer = {"seconds": seconds, "own": {k: float(v) for k, v in own.items()}, "results": results}
+    Path(options["output"]).write_text(json.dumps(answer))
+
+
+def rows_of(number, found):
+    """Return COCO results of one image; the id of a class is its index plus 1."""
+    boxes = found.boxes.xyxy.numpy().astype(float)
+    rows = [
+        {
+            "image_id": number,
+            "category_id": int(kind) + 1,
+            "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
+            "score": float(score),
+        }
+        for box, kind, score in zip(
+            boxes.tolist(), found.boxes.cls.tolist(), found.boxes.conf.tolist(), strict=True
+        )
+    ]
+    if found.masks is not None:
+        for row, mask in zip(rows, found.masks.data.numpy() > 0.5, strict=True):
+            row["segmentation"] = {"size": list(mask.shape), "counts": run_lengths(mask)}
+    return rows
+
+
+def run_lengths(mask):
+    """Return COCO's run lengths of a mask (height, width): by columns, zeros first."""
+    pixels = mask.T.ravel()
+    ends = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    counts = np.diff([0, *ends, pixels.size]).tolist()
+    return [0, *counts] if pixels[0] else counts
 
 
 if __name__ == "__main__":
