@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import typer
 from tests.doctor.test_doctor_kinds import folders, masks, packed
+from tests.weights.test_references import state_of, stored
 
 import visiongarden as vg
 from visiongarden import registry
@@ -442,3 +444,27 @@ def test_the_reader_of_the_page_reads(tmp_path, monkeypatch):
     finally:
         registry._known.clear()
         registry._known.update(known)
+
+
+@pytest.mark.slow
+def test_the_page_about_fine_tuning_runs(tmp_path, monkeypatch):
+    """From a checkpoint in PyTorch's format, whose numbers are random, to an exported model."""
+    torch = pytest.importorskip("torch", reason="it writes the checkpoint")
+    monkeypatch.chdir(tmp_path)
+    named, _, _ = stored("torchvision-mobilenet_v2")
+    state = {name: torch.as_tensor(value) for name, value in state_of(named).items()}
+    torch.save(state, "mobilenet_v2-b0353104.pth")
+    folders(tmp_path / "my_images")
+    photo = next((tmp_path / "my_images").rglob("*.png"))
+    (tmp_path / "photo.jpg").write_bytes(cv2.imencode(".jpg", cv2.imread(str(photo)))[1].tobytes())
+    lines = command_lines("finetune.md")
+    chain = [
+        line for line in lines if "mobilenet_v2" in line or re.search(r"runs/(tuned|fro)", line)
+    ]
+    assert [line.split()[1] for line in chain] == [
+        *("train", "train", "evaluate", "predict", "export")
+    ]
+    for line in chain:
+        run(tmp_path, command(line))
+    assert json.loads((tmp_path / "runs/tuned/weights.json").read_text())["report"]["coverage"] == 1
+    assert (tmp_path / "runs/tuned/best.onnx").is_file()

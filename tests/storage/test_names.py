@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from visiongarden.errors import DataError
-from visiongarden.storage import path_inside, safe_name
+from visiongarden.storage import name_of, path_inside, safe_name
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,16 @@ def test_path_inside_accepts_a_folder_that_is_a_link_itself(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert path_inside(Path(tmp_path / "link"), "x", "a.png").parent.name == "x"
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("link", "link"), ("link/sub/..", "link"), (".", "here"), ("data.zip", "data")],
+)
+def test_the_name_of_a_path_is_that_of_the_link(tmp_path, monkeypatch, path, name):
+    (tmp_path / "real" / "sub").mkdir(parents=True)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "real")
+    monkeypatch.chdir(tmp_path / "here")
+    assert name_of(path) == name
+    assert name_of(Path(path)) == name

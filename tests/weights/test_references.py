@@ -42,7 +42,7 @@ CASES = {
         "timm-tf-efficientnet-lite0",
     ),
 }
-FAST = {"torchvision-mobilenet_v2": [pytest.mark.slow_backends]}
+FAST = ["torchvision-mobilenet_v2"]
 
 
 def classifier(backbone, classes=1000):
@@ -74,8 +74,9 @@ def difference(state, backbone, expected):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=FAST.get(n, [pytest.mark.slow])) for n in CASES],
+    [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in CASES],
 )
+@pytest.mark.slow_backends
 def test_outputs_of_the_reference(name):
     backbone, rules = CASES[name]
     shapes, expected, deviation = stored(name)
@@ -120,6 +121,7 @@ def test_names_of_keras_hub():
 
 
 @pytest.mark.slow
+@pytest.mark.slow_backends
 @pytest.mark.parametrize("depth", [18, 50])
 def test_features_of_keras_hub(depth):
     """Written by `benchmarks/references/keras_hub_models.py`."""
@@ -214,6 +216,7 @@ def test_names_of_yolox_darknet53():
 
 
 @pytest.mark.slow
+@pytest.mark.slow_backends
 def test_outputs_of_yolox_darknet53():
     named, outputs = stored_of_yolox()
     state = state_of(named)

@@ -23,6 +23,7 @@ from visiongarden.cli.options import (
 from visiongarden.cli.output import echo, emit
 from visiongarden.cli.start import import_modules
 from visiongarden.errors import DataError, UserError
+from visiongarden.storage import name_of
 
 data = group("data", "Check, convert and show datasets.")
 
@@ -64,7 +65,7 @@ def check(
     from visiongarden import doctor
 
     import_modules(imports)
-    page = Path(output or f"{path.resolve().stem}-check.html").with_suffix(".html")
+    page = Path(output or f"{name_of(path)}-check.html").with_suffix(".html")
     report = doctor.check_dataset(
         path,
         output=page,

@@ -9,6 +9,7 @@ from visiongarden.config import load_yaml
 from visiongarden.errors import UserError, option
 from visiongarden.recipes.run_folder import RECIPE, resumed_folder
 from visiongarden.recipes.versions import ENVIRONMENT
+from visiongarden.storage import name_of
 
 RUNS = Path("runs")
 
@@ -31,7 +32,7 @@ def resumed_source(source: Any, output: str | Path | None) -> tuple[Any, str | P
         return path / RECIPE, output or path
     if path.suffix in {".yaml", ".yml"} and path.is_file():
         return source, output
-    folder = resumed_folder(RUNS / path.resolve().stem, output)
+    folder = resumed_folder(RUNS / name_of(path), output)
     fields = load_yaml(folder / RECIPE)
     if not isinstance(fields.get("data"), dict):  # several datasets have no single path
         return source, output

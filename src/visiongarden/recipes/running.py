@@ -52,7 +52,7 @@ from visiongarden.recipes.training_defaults import warn_of_few_steps
 from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment, versions_in_use
 from visiongarden.reporting import plot_history
-from visiongarden.storage import remove_drafts
+from visiongarden.storage import name_of, remove_drafts
 from visiongarden.tasks import task_of
 from visiongarden.training import (
     AUTO,
@@ -327,7 +327,7 @@ def _checked_callbacks(
 
 def _name(datasets: Sequence[Data]) -> str:
     """Return the name of the folder of a run: the names of its datasets."""
-    names = [data.path.resolve().stem for data in datasets]
+    names = [name_of(data.path) for data in datasets]
     return "-".join(dict.fromkeys(names))[:_MAX_NAME]
 
 

@@ -1,7 +1,7 @@
 """Write files atomically, check names from files before they become paths, and parse JSON."""
 
 from visiongarden.storage.json_text import parse_json
-from visiongarden.storage.names import path_inside, safe_name
+from visiongarden.storage.names import name_of, path_inside, safe_name
 from visiongarden.storage.write import (
     atomic_folder,
     atomic_path,
@@ -13,6 +13,7 @@ __all__ = [
     "atomic_folder",
     "atomic_path",
     "atomic_write",
+    "name_of",
     "parse_json",
     "path_inside",
     "remove_drafts",

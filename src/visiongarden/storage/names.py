@@ -67,6 +67,18 @@ def path_inside(folder: Path, *names: str, what: str = "a name") -> Path:
     return path
 
 
+def name_of(path: str | Path) -> str:
+    """Return the name of a file without its suffix, or of a folder, also for "." and "..".
+
+    A symbolic link has its own name, not that of the folder that it leads to.
+
+    Example:
+        >>> name_of("images/scenes.zip"), name_of("images/scenes/val/..")
+        ('scenes', 'scenes')
+    """
+    return Path(os.path.abspath(path)).stem  # noqa: PTH100  `resolve` follows links
+
+
 def _unsafe(name: str) -> str | None:
     """Return why a name is unsafe, or None."""
     if not name or name in (".", ".."):
