@@ -8,7 +8,9 @@ import pytest
 
 from visiongarden.backends import captured
 from visiongarden.backends.captured import MAX_GRAPHS, Captured
-from visiongarden.layers import ConvNormAct
+from visiongarden.backends.seeded import uniform
+from visiongarden.heads.region_proposals import SampleRegions, SamplingOrder
+from visiongarden.layers import ConvNormAct, StochasticDepth
 
 torch = pytest.importorskip("torch")
 pytestmark = [
@@ -121,6 +123,45 @@ def test_weights_that_change_are_followed():
             run(image())
         model.set_weights([w * 0.5 for w in model.get_weights()])
         np.testing.assert_array_equal(numbers(run(image())["a"]), numbers(model(image())["a"]))
+    assert run.captured == 1
+
+
+def test_random_numbers_of_a_graph_are_those_of_keras():
+    seeds, others = keras.random.SeedGenerator(3), keras.random.SeedGenerator(3)
+    run = Captured(lambda x: x + uniform((2, 8, 8, 3), seeds), lambda: [seeds.state])
+    with torch.no_grad():
+        for number in range(6):
+            x = image(number)
+            wanted = x + keras.random.uniform((2, 8, 8, 3), seed=others)
+            np.testing.assert_array_equal(numbers(run(x)), numbers(wanted))
+    assert run.captured == 1
+
+
+@pytest.mark.parametrize("name", ["StochasticDepth", "SamplingOrder", "SampleRegions"])
+def test_layers_that_sample_are_captured(name):
+    corners = keras.ops.convert_to_tensor([[[0.0, 0, k, k] for k in range(1, 9)]] * 2)
+    calls = {
+        "StochasticDepth": lambda layer, x: layer(x, training=True),
+        "SamplingOrder": lambda layer, x: layer(x, training=True),
+        # Boxes that depend on the image; two of them are the objects.
+        "SampleRegions": lambda layer, x: layer(
+            corners + x[:, 0, :, :1],
+            corners[:, 3:5],
+            keras.ops.ones((2, 2), "int32"),
+            training=True,
+        ),
+    }
+    makers = {
+        "StochasticDepth": lambda: StochasticDepth(0.5, seed=3),
+        "SamplingOrder": lambda: SamplingOrder(seed=3),
+        "SampleRegions": lambda: SampleRegions(count=4, positive_share=0.5, seed=3),
+    }
+    layer, plain = makers[name](), makers[name]()
+    run = Captured(lambda x: calls[name](layer, x), lambda: layer.variables)
+    with torch.no_grad():
+        for number in range(6):
+            found, wanted = run(image(number)), calls[name](plain, image(number))
+            np.testing.assert_array_equal(numbers(found), numbers(wanted))
     assert run.captured == 1
 
 

@@ -1,5 +1,7 @@
 """The captured step of PyTorch equals the eager step bit for bit."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from tests.training.test_host_transfers import TASKS, example
 import visiongarden as vg
 from visiongarden.backends import captured
 from visiongarden.ops import overlap
+from visiongarden.tasks import task_of
 from visiongarden.training import Training
 from visiongarden.training.building import make_optimizer
 from visiongarden.training.running import trained_with
@@ -26,6 +29,15 @@ def detector(head):
         head(num_classes=3),
         image_size=64,
     )
+
+
+def mask_rcnn(num_classes, **fields):
+    """Return a head that samples anchors and regions at random, and fewer than there are."""
+    return vg.heads.MaskRCNN(
+        num_classes=num_classes, filters=8, anchor_size=2, proposals_per_level=40, proposals=30,
+        regions=16, box_units=8, box_size=3, mask_size=3, mask_convs=1, detections=5,
+        loss={"anchors_per_image": 16}, **fields,
+    )  # fmt: skip
 
 
 def classifier():
@@ -53,7 +65,10 @@ def targets(model, random):
     low = random.uniform(0, 40, (2, 5, 2))
     boxes = np.concatenate([low, low + random.uniform(8, 20, (2, 5, 2))], -1)
     classes = random.integers(-1, 3, (2, 5))
-    return {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
+    found = {"boxes": boxes.astype(np.float32), "classes": classes.astype(np.int32)}
+    if task_of(model).name == "instance_segmentation":
+        found["masks"] = random.integers(0, 2, (2, 5, 16, 16)).astype(np.uint8)
+    return found
 
 
 def trained(make, after, monkeypatch, steps=5):
@@ -86,13 +101,17 @@ MAKERS = {
     "AnchorFree": lambda: detector(vg.heads.AnchorFree),
     "AnchorBased": lambda: detector(vg.heads.AnchorBased),
     "Decoupled": lambda: detector(vg.heads.Decoupled),
+    "MaskRCNN": lambda: detector(mask_rcnn),
+    "cascade": lambda: detector(partial(mask_rcnn, cascade=(0.4, 0.5))),
     "classifier": classifier,
     "segmenter": segmenter,
 }
 
+SLOW = ("Decoupled", "MaskRCNN", "cascade")
+
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "Decoupled")) for n in MAKERS]
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in MAKERS]
 )
 def test_a_captured_step_equals_the_eager_step(monkeypatch, name):
     assert_equal(*(trained(MAKERS[name], after, monkeypatch) for after in (1000, 2)))

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.seeded import uniform
 from visiongarden.ops import (
     AnchorGrid,
     clip,
@@ -197,7 +198,7 @@ class SampleRegions(_OfBoxes):
         real = ops.expand_dims(classes >= 0, -1)
         given = ops.concatenate([proposals, ops.where(real, boxes, 0.0)], axis=1)
         found = match_regions(given, boxes, classes, self.min_iou)
-        random = keras.random.uniform(ops.shape(found.valid), seed=self.random)
+        random = uniform(ops.shape(found.valid), self.random)
         # The capacity of a batch may be unknown while a step is traced.
         count = min(self.count, int(proposals.shape[1]) + int(boxes.shape[1] or 0))
         most = max(1, min(int(self.count * self.positive_share), count))
@@ -245,7 +246,7 @@ class SamplingOrder(_OfBoxes):
         """Return the numbers, from 0 to 2**24 - 1."""
         shape = ops.shape(objectness)
         if training:
-            return keras.random.randint(shape, 0, _RANDOM, dtype="int32", seed=self.random)
+            return ops.cast(uniform(shape, self.random) * _RANDOM, "int32")
         sides = tuple(objectness.shape[1:])
         generator = np.random.default_rng(0)  # noqa: VG212  constant on purpose
         fixed = generator.integers(0, _RANDOM, (1, *sides)).astype(np.int32)
@@ -318,7 +319,7 @@ class SelectRegions(_OfBoxes):
             rows = ops.broadcast_to(
                 ops.arange(count, dtype="int32"), (ops.shape(regions)[0], count)
             )
-            return regions[:, :count], rows, ops.full_like(rows, -1)
+            return regions[:, :count], rows, ops.zeros_like(rows) - 1
         scores, deltas = _rounded(scores, 2**10), ops.stop_gradient(deltas)
         batch, (regions_count, classes) = ops.shape(scores)[0], scores.shape[1:]
         pairs = ops.reshape(scores, (batch, regions_count * classes))

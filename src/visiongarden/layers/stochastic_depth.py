@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
+from visiongarden.backends.seeded import uniform
 from visiongarden.registry import register
+from visiongarden.types import Tensor
 
 
 @register
@@ -33,10 +36,14 @@ class StochasticDepth(keras.layers.Dropout):
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, seed=seed, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
-        """Give each image one random number, which all of its elements share."""
-        self.noise_shape = (None, *(1,) * (len(input_shape) - 1))
-        super().build(input_shape)
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """Return the branch, without some of its images in training."""
+        if not training or not self.rate:
+            return inputs
+        # One number for each image, which all of its elements share.
+        shape = (ops.shape(inputs)[0], *(1,) * (len(inputs.shape) - 1))
+        keeps = ops.cast(uniform(shape, self.seed_generator) >= self.rate, inputs.dtype)
+        return inputs * (keeps / (1 - self.rate))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""

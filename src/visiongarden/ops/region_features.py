@@ -110,7 +110,8 @@ def crop_masks(
     """
     count, rows, columns = (int(side) for side in masks.shape[1:])
     flat = ops.reshape(ops.cast(masks, wide()), (ops.shape(masks)[0], count * rows * columns, 1))
-    size = ops.full_like(owner, rows), ops.full_like(owner, columns)
+    zeros = ops.zeros_like(owner)
+    size = zeros + rows, zeros + columns
     start = owner * (rows * columns)
     found = _sampled(flat, start, size, boxes / stride, output_size, 2, aligned=True)
     return ops.squeeze(found, -1)
