@@ -253,3 +253,16 @@ def test_any_shard_is_read_or_refused(tmp_path_factory, place, raw):
     labels.write_bytes(whole[:place] + raw + whole[place + len(raw) :])
     with contextlib.suppress(DataError):
         read(folder)
+
+
+def test_keys_of_classes_that_are_lost_are_one_line(tmp_path):
+    source = coco(tmp_path / "coco", PLAIN)
+    for file in (source / "annotations").iterdir():
+        data = json.loads(file.read_text())
+        for number, category in enumerate(data["categories"]):
+            category["supercategory"] = f"kind {number}"
+        file.write_text(json.dumps(data))
+    found = convert_dataset(source, tmp_path / "yolo", format="yolo")
+    assert [line for line in found.summary if "supercategory" in line] == [
+        "3 × `supercategory` of a class (dog, cat, a cow & calf)"
+    ]

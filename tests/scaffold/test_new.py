@@ -19,6 +19,7 @@ from visiongarden.config.yaml import load_scalar
 from visiongarden.errors import UserError
 from visiongarden.kinds import KINDS
 from visiongarden.scaffold import CREATED, new
+from visiongarden.scaffold.fields import of_typed
 from visiongarden.testing import check_component
 from visiongarden.types import HeadContext
 
@@ -305,3 +306,22 @@ def test_any_name_is_rejected_or_creates_valid_python(tmp_path_factory, name):
     for path in made.files:
         assert path.parent == folder
         compile(path.read_text("utf-8"), path.name, "exec")
+
+
+@pytest.mark.parametrize(
+    ("cls", "field", "text"),
+    [
+        (vg.backbones.MobileNetV2, "top_channels", "int > 0 | None"),
+        (
+            vg.backbones.GELAN,
+            "stem",
+            "tuple[int >= 8 <= 65536 multiple of 2, int >= 8 <= 65536 multiple of 2]",
+        ),
+        (vg.heads.AnchorBased, "anchors", "dict[str, tuple[tuple[float > 0, float > 0], ...]]"),
+        (vg.heads.RetinaNetHead, "norm", "'none' | 'group'"),
+        (vg.heads.RetinaNetHead, "levels", "tuple[str, ...] | None"),
+        (vg.heads.RetinaNetHead, "loss", "Loss"),
+    ],
+)
+def test_types_of_fields_have_limits_also_within_others(cls, field, text):
+    assert {entry.name: entry.type for entry in of_typed(cls)}[field] == text

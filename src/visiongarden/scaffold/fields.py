@@ -6,9 +6,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MultipleOf
+from pydantic.fields import FieldInfo
 
 from visiongarden.config import Concise, Typed
 from visiongarden.config.keras_signature import parameters_of
@@ -85,17 +87,31 @@ def _annotations(cls: type) -> dict[str, Any]:
 
 
 def type_text(annotation: Any) -> str:
-    """Return an annotation as text, without the modules of its names."""
+    """Return an annotation as text, without the modules of its names: "tuple[int > 0, ...]"."""
     if annotation is _MISSING or annotation is None:
         return "" if annotation is _MISSING else "None"
+    if isinstance(annotation, list):  # the parameters of a Callable
+        return f"[{', '.join(map(type_text, annotation))}]"
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return " ".join([type_text(arguments[0]), *_limits(arguments[1:])])
+    if origin is Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (Union, UnionType):
+        return " | ".join(map(type_text, arguments))
+    if origin is not None and arguments:
+        return f"{type_text(origin)}[{', '.join(map(type_text, arguments))}]"
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     text = re.sub(r"Literal\[([^\]]*)\]", lambda found: found[1].replace(", ", " | "), text)
-    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", text)
+    text = re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?=[A-Za-z_])", "", text)
+    return {"Ellipsis": "...", "NoneType": "None"}.get(text, text)
 
 
 def _limits(metadata: Iterable[Any]) -> Iterator[str]:
     for item in metadata:
-        if isinstance(item, Gt):
+        if isinstance(item, FieldInfo):
+            yield from _limits(item.metadata)
+        elif isinstance(item, Gt):
             yield f"> {item.gt}"
         elif isinstance(item, Ge):
             yield f">= {item.ge}"
@@ -103,6 +119,8 @@ def _limits(metadata: Iterable[Any]) -> Iterator[str]:
             yield f"< {item.lt}"
         elif isinstance(item, Le):
             yield f"<= {item.le}"
+        elif isinstance(item, MultipleOf) and item.multiple_of != 1:
+            yield f"multiple of {item.multiple_of}"
 
 
 def documented(cls: type) -> dict[str, str]:

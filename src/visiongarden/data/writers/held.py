@@ -322,13 +322,16 @@ def unused_keys(keys: Mapping[str, Any], owner: str = "an object") -> list[str]:
 
 
 def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
-    """Record the keys of each split's file, unless `held`, and of its classes as dropped."""
+    """Record the keys of each split's file, unless `held`, and of the classes as dropped."""
+    of_classes: dict[str, dict[str, None]] = {}  # a class has the same keys in most splits
     for split, dataset in splits.items():
-        keys = [] if held else unused_keys(dataset.extra, "the file")
+        lost.of(split, [] if held else unused_keys(dataset.extra, "the file"))
         known = _SCHEME if "keypoints" in dataset.fields else set()
         for name, own in zip(dataset.class_map.names, dataset.categories, strict=False):
-            keys += unused_keys({k: v for k, v in own.items() if k not in known}, f"class {name}")
-        lost.of(split, keys)
+            keys = unused_keys({k: v for k, v in own.items() if k not in known}, "a class")
+            of_classes.setdefault(name, {}).update(dict.fromkeys(keys))
+    for name, found in of_classes.items():
+        lost.of(name, found)
 
 
 def drop_scheme(split: str, scheme: KeypointScheme, lost: Lost, pairs: bool = True) -> None:

@@ -12,8 +12,8 @@ class Lost(list[str]):
 
     Attributes:
         names: File names of the images of each split as written, in their order.
-        groups: Images or splits by the description of what is dropped from them; an image occurs
-            once for each dropped item.
+        groups: Images, splits or classes by the description of what is dropped from them; each
+            occurs once for each dropped item.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Lost(list[str]):
         self.groups: dict[str, list[str]] = {}
 
     def of(self, name: str, dropped: Iterable[str]) -> None:
-        """Add what is dropped from an image or a split."""
+        """Add what is dropped from an image, a split or a class."""
         for what in dropped:
             self.append(f"{name}: {what}")
             self.groups.setdefault(what, []).append(name)
@@ -43,7 +43,7 @@ class Lost(list[str]):
         self.groups.setdefault(line, []).append("")
 
     def summary(self) -> list[str]:
-        """Return one line per category of dropped items, with their number and three images."""
+        """Return one line per category of dropped items, with their number and three names."""
         lines = []
         for what, names in self.groups.items():
             shown = list(dict.fromkeys(filter(None, names)))
