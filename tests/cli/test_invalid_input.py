@@ -1,10 +1,12 @@
 """Invalid input to every command: one paragraph with a fix, exit code 2, no file, no traceback."""
 
+import json
 import os
 import sys
 
 import pytest
 import typer
+from PIL import Image
 from tests.cli.test_cli import every_command
 
 import visiongarden as vg
@@ -12,7 +14,8 @@ from visiongarden.cli.entry import app, main
 from visiongarden.scenes import make_scenes
 
 # Files: text.txt, text.keras, text.cfg, list.yaml, bad.yaml, broken.py, values.py, image.png (all
-# of another kind than their name), empty (a folder), scenes (boxes), classes.keras (a classifier).
+# of another kind than their name), empty (a folder), scenes (boxes), two_points (a polygon),
+# other_size (run lengths of another image size), classes.keras (a classifier).
 CASES = """
 new layr Foo
 new layer 3x
@@ -118,6 +121,10 @@ train scenes --accept-changes
 train scenes training.epochs=0
 train scenes model.head.type=Foo
 train scenes --output text.txt
+train scenes --task instance_segmentation --output run
+train scenes model.head.type=MaskRCNN --output run
+train two_points --task instance_segmentation --output run
+train other_size --task instance_segmentation --output run
 evaluate nowhere.keras scenes
 evaluate text.keras scenes
 evaluate text.txt scenes
@@ -148,6 +155,18 @@ export-darknet classes.keras new.cfg new.weights
 """.strip().splitlines()
 
 
+def write_objects(folder, segmentation):
+    """Write a dataset of COCO with one object in each split."""
+    box = {"image_id": 1, "category_id": 1, "bbox": [0, 0, 32, 32], "segmentation": segmentation}
+    image = {"id": 1, "file_name": "a.png", "height": 64, "width": 64}
+    rows = {"images": [image], "annotations": [box], "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "annotations").mkdir(parents=True)
+    for split in ("train", "val"):
+        (folder / split).mkdir()
+        Image.new("RGB", (64, 64)).save(folder / split / "a.png")
+        (folder / "annotations" / f"instances_{split}.json").write_text(json.dumps(rows))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("invalid")
@@ -159,6 +178,8 @@ def folder(tmp_path_factory):
     (folder / "values.py").write_text("X = 1\n")
     (folder / "empty").mkdir()
     make_scenes(folder / "scenes", 6, (64, 64))
+    write_objects(folder / "two_points", [[1, 1, 30, 30]])
+    write_objects(folder / "other_size", {"size": [9, 9], "counts": [0, 9, 72]})
     backbone = vg.backbones.CSPDarknet(depth=0.33, width=0.0625, levels=("p5",))
     head = vg.heads.Classification(num_classes=2)
     vg.Classifier(backbone, head, image_size=64).save(folder / "classes.keras")

@@ -49,6 +49,8 @@ def test_an_object_without_a_mask_is_an_error():
 def test_data_without_masks_are_refused_before_training():
     with pytest.raises(UserError, match="has no masks, which instance_segmentation needs"):
         TASK.check_fields(frozenset({"boxes"}), "my_images")
+    with pytest.raises(UserError, match=r"with masks, or a model of the task detection$"):
+        TASK.check_fields(frozenset({"boxes"}), "my_images")
 
 
 POLYGON = [[10, 10, 30, 10, 30, 30, 10, 30]]

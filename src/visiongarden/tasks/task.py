@@ -227,12 +227,15 @@ class Task(Named):
         """
         missing = [name for name in self.needs if name not in fields]
         if missing:
+            tasks = [kind() for kind in Task.by_name().values()]
+            others = " or ".join(t.name for t in tasks if t.needs and set(t.needs) <= fields)
             raise UserError(
                 f"{root} has no {' and no '.join(in_words(missing))}, which {self.name} needs",
                 rule=f"a dataset with {' and '.join(in_words(self.needs))}",
                 received=f"a dataset with {', '.join(in_words(fields)) or 'no annotations'}"
                 + (f", the first of which is {where}" if where else ""),
-                fix="another dataset, or a model of another task",
+                fix=f"a dataset with {' and '.join(in_words(missing))}, or a model of "
+                + (f"the task {others}" if others else "another task"),
             )
 
     def transforms(
