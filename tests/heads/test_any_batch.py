@@ -9,6 +9,7 @@ from visiongarden.testing.instances import randomize
 HEADS = {
     "RetinaNet": vg.heads.RetinaNetHead(num_classes=2, filters=8, repeats=1),
     "RetinaNetMasks": vg.heads.RetinaNetMasks(num_classes=2, filters=8, repeats=1, prototypes=4),
+    "AnchorFreeMasks": vg.heads.AnchorFreeMasks(num_classes=2, bins=4, prototypes=4),
     "AnchorBasedMasks": vg.heads.AnchorBasedMasks(
         num_classes=2, anchors={"p3": ((16, 16), (24, 12)), "p4": ((48, 40),)}, prototypes=4
     ),
@@ -25,6 +26,7 @@ def sorted_rows(found):
     return found[order]
 
 
+@pytest.mark.slow_backends
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[] if n == "RetinaNet" else pytest.mark.slow) for n in HEADS]
 )

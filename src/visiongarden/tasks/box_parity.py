@@ -18,6 +18,8 @@ from visiongarden.tasks.parity import (
     without_rounding,
 )
 
+_LARGE = 400
+"""Longest side in pixels of a box whose coordinates differ by at most `MAX_PIXELS`."""
 _MAX_REORDERED = 1000
 """Rows of an image whose order is compared; if more of them differ, it is not by their order."""
 
@@ -77,9 +79,21 @@ def _order(expected: Mapping[str, np.ndarray], actual: Mapping[str, np.ndarray])
 
 def _equal(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], a: Any, b: Any) -> Any:
     """Return whether rows `a` of the first and rows `b` of the second are equal up to rounding."""
-    limits = {"boxes": MAX_PIXELS, "scores": MAX_SCORE}
-    apart = [np.abs(one[n][a] - other[n][b]).max(axis=-1) <= most for n, most in limits.items()]
-    return np.logical_and(*apart)
+    boxes = one["boxes"][a], other["boxes"][b]
+    scores = np.abs(one["scores"][a] - other["scores"][b]).max(axis=-1)
+    return (_pixels_apart(*boxes).max(axis=-1) <= MAX_PIXELS) & (scores <= MAX_SCORE)
+
+
+def _pixels_apart(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
+    """Return the differences of coordinates, (..., 4), in pixels.
+
+    Those of boxes with sides of more than `_LARGE` pixels are relative to that length: rounding of
+    a prediction moves the sides of a box in proportion to its size, which may be several times that
+    of the image.
+    """
+    sides = (expected[..., 2:4] - expected[..., :2]).max(axis=-1, keepdims=True)
+    # Not `np.maximum`, so that a NaN remains one.
+    return np.asarray(np.abs(expected - actual) / np.where(sides > _LARGE, sides / _LARGE, 1.0))
 
 
 def compare_boxes(
@@ -103,13 +117,12 @@ def compare_boxes(
     """
     threshold = _twentieth_best(expected["scores"])
     suppress = suppression(needs_nms, nms or Nms(score_threshold=threshold))
-    tolerances: dict[str, Any] = {
-        "boxes": MAX_PIXELS,
-        "scores": score_tolerance(expected["scores"]),
-    }
+    apart = _pixels_apart(expected["boxes"], actual["boxes"])
+    scores = expected["scores"], actual["scores"]
     compared = {
-        name: without_rounding(expected[name], actual[name], tolerance)
-        for name, tolerance in tolerances.items()
+        # Not `> MAX_PIXELS`: a NaN is not equal to anything.
+        "boxes": np.where(apart <= MAX_PIXELS, expected["boxes"], actual["boxes"]),
+        "scores": without_rounding(*scores, score_tolerance(scores[0])),
     }
     ours, others = (
         [suppress(*row) for row in zip(each["boxes"], each["scores"], strict=True)]
@@ -117,17 +130,20 @@ def compare_boxes(
     )
     pairs = list(zip(ours, others, strict=True))
     return Parity(
-        scores=max_difference(expected["scores"], actual["scores"]),
+        scores=max_difference(*scores),
         images=len(pairs),
         found=sum(len(one) for one, _ in pairs),
         differing=sum(not _same(*pair) for pair in pairs),
-        boxes=max_difference(expected["boxes"], actual["boxes"]),
+        boxes=float(apart.max(initial=0)),
     )
 
 
 def _twentieth_best(scores: np.ndarray) -> float:
+    """Return a threshold that the twenty best boxes of an image exceed."""
     best = np.sort(scores.max(axis=-1), axis=-1)
-    return float(best[:, -20:].min(axis=-1).max(initial=0))
+    found = best[:, -20:].min(axis=-1).max(initial=0)
+    # Below it, because a threshold is exclusive, and the scores of many boxes may be equal.
+    return max(float(np.nextafter(found, found.dtype.type(-1))), 0.0)
 
 
 def _same(one: Instances, other: Instances) -> bool:
@@ -135,7 +151,7 @@ def _same(one: Instances, other: Instances) -> bool:
     sides = [tuple(map(np.asarray, (s.boxes, s.classes))) for s in (one, other)]
     for own, (boxes, classes) in (sides, sides[::-1]):
         for box, index in zip(*own, strict=True):
-            near = np.abs(boxes - box).max(axis=1, initial=0) <= MAX_PIXELS
+            near = _pixels_apart(box, boxes).max(axis=1, initial=0) <= MAX_PIXELS
             if not (near & (classes == index)).any():
                 return False
     return True

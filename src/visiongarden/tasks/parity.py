@@ -36,8 +36,8 @@ class Parity(Preformatted):
             class differs. Scores and boxes that are equal up to the tolerance decide equally.
             Other tasks: a value differs by more than the tolerance.
         what: What `found` counts.
-        boxes: Largest difference of a box coordinate before suppression, in pixels; None without
-            boxes.
+        boxes: Largest difference of a box coordinate before suppression, in pixels; relative to
+            400 pixels for boxes with longer sides; None without boxes.
         masks: Largest difference of a pixel's probability in a mask, for the twenty best boxes of
             each image; None without masks.
     """
