@@ -47,7 +47,8 @@ def trainer_of(options, head, eager=False):
         getattr(vg.heads, head)(num_classes=options["classes"]),
         image_size=options["size"],
     )
-    images, boxes, classes = batch(options)
+    images, targets = batch(options)
+    boxes, classes = targets["boxes"], targets["classes"]
     trainer = compiled(model, model.parts.head.loss, eager=eager)
     # Loaders pad to the largest number of objects; without objects, one row of padding remains.
     if not options["objects"]:

@@ -6,6 +6,12 @@ from pathlib import Path
 from benchmarks.harness import PEER, Contender, compare, json_output, machine, save_result, table
 
 NATIVE = "torch-native"
+NATIVES = {
+    "anchor-free": "benchmarks.contenders.torch_native",
+    "masks": "benchmarks.contenders.torch_masks",
+    "retinanet": "benchmarks.contenders.torch_retinanet",
+}
+"""The plain PyTorch module of each model; the first two have the size that the options state."""
 LETTERS = {(0.33, 0.25, 1024): "n", (0.33, 0.5, 1024): "s", (0.67, 0.75, 768): "m"}
 """The peer's name of a size, by depth, width and `max_channels`."""
 
@@ -29,7 +35,7 @@ def unsupported(dtype):
 def contenders(options, compiled, peer_python):
     """Return the contenders of a mode."""
     ours = "benchmarks.contenders.ours"
-    native = "benchmarks.contenders.torch_native"
+    native = NATIVES[options["model"]]
     # Several processes share one accelerator.
     shared = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     entries = [
@@ -46,7 +52,7 @@ def contenders(options, compiled, peer_python):
     if not compiled:
         entries.pop(1)  # compiling takes minutes
     letter = LETTERS.get((options["depth"], options["width"], options["max_channels"]))
-    if options["mode"] == "graph" or letter is None:
+    if options["mode"] == "graph" or letter is None or options["model"] != "anchor-free":
         return entries
     if Path(peer_python).is_file():
         peer_options = options | {"letter": letter}
@@ -62,6 +68,8 @@ def main():
     """Print a table and save the results."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mode", choices=["infer", "graph", "train"], default="graph")
+    parser.add_argument("--model", choices=list(NATIVES), default="anchor-free")
+    parser.add_argument("--warmup", type=int, default=20, help="steps before the first turn")
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--width", type=float, default=0.25)
@@ -94,16 +102,14 @@ def main():
     size = options["size"]
     print(
         table(
-            f"{options['mode']}, {size} × {size}, batch {options['batch']}, "
+            f"{options['model']}, {options['mode']}, {size} × {size}, batch {options['batch']}, "
             f"{options['dtype'] or 'float32'}, {machine()}",
             rows,
             NATIVE,
         )
     )
-    save_result(
-        f"speed_{options['mode']}_{options['dtype'] or 'float32'}_{size}_{options['batch']}",
-        {"options": options, "rows": rows},
-    )
+    named = [str(options[key] or "float32") for key in ("model", "mode", "dtype", "size", "batch")]
+    save_result("_".join(["speed", *named]), {"options": options, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -12,23 +12,36 @@ OPEN = contextlib.ExitStack()
 
 
 def detector(options):
-    """Build a YOLOv8-style detector."""
+    """Build a YOLOv8-style detector, without or with masks, or a small RetinaNet."""
     import visiongarden as vg
 
+    if options.get("model") == "retinanet":
+        return vg.Detector(
+            vg.backbones.ResNet(depth=18, width=0.5),
+            vg.decoders.FPN(channels=64, extra_levels=2),
+            vg.heads.RetinaNetHead(num_classes=options.get("classes", 80), filters=64),
+            image_size=options["size"],
+            dtype=options.get("dtype"),
+        )
+    head = vg.heads.AnchorFreeMasks if options.get("model") == "masks" else vg.heads.AnchorFree
     depth, width = options.get("depth", 0.33), options.get("width", 0.25)
     return vg.Detector(
         vg.backbones.CSPDarknet(
             depth=depth, width=width, max_channels=options.get("max_channels", 1024)
         ),
         vg.decoders.PathAggregation(depth=depth),
-        vg.heads.AnchorFree(num_classes=options.get("classes", 80)),
+        head(num_classes=options.get("classes", 80)),
         image_size=options["size"],
         dtype=options.get("dtype"),
     )
 
 
 def batch(options):
-    """Return random images, boxes and classes: uint8 (b, s, s, 3), (b, m, 4), (b, m)."""
+    """Return random images, uint8 (b, s, s, 3), and a dict of random targets.
+
+    "boxes" (b, m, 4) and "classes" (b, m); for a model with masks also "masks" (b, m, s/4, s/4),
+    which fill the boxes.
+    """
     rng = np.random.default_rng(0)
     count, size, objects = options["batch"], options["size"], options.get("objects", 8)
     images = rng.integers(0, 255, (count, size, size, 3)).astype(np.uint8)
@@ -36,7 +49,14 @@ def batch(options):
     high = low + rng.uniform(size * 0.05, size * 0.3, (count, objects, 2))
     boxes = np.concatenate([low, high], -1).astype(np.float32)
     classes = rng.integers(0, options.get("classes", 80), (count, objects)).astype(np.int32)
-    return images, boxes, classes
+    targets = {"boxes": boxes, "classes": classes}
+    if options.get("model") == "masks":
+        centers = (np.arange(size // 4) + 0.5) * 4
+        inside = [
+            (centers > boxes[..., i, None]) & (centers < boxes[..., i + 2, None]) for i in (0, 1)
+        ]
+        targets["masks"] = (inside[1][..., :, None] & inside[0][..., None, :]).astype(np.uint8)
+    return images, targets
 
 
 def compiled(model, loss, eager=False, jit=None):
@@ -66,14 +86,14 @@ def prepare(options):
     from visiongarden.evaluation import Predictor
 
     seed_everything(0)
-    model, (images, boxes, classes) = detector(options), batch(options)
+    model, example = detector(options), batch(options)
+    images = example[0]
     facts = {"parameters": model.count_params(), "backend": keras.backend.backend()}
     if options["mode"] == "infer":
         predictor = Predictor(model)
         return each(lambda: predictor.raw(images)), facts
     loss = model.parts.head.loss if options["mode"] == "train" else squares()
     compiled(model, loss, jit=options.get("jit"))
-    example = images, {"boxes": boxes, "classes": classes}
 
     def run(count):
         batches = (example for _ in range(count))

@@ -90,6 +90,9 @@ def build(depth, width, classes, max_channels=1024, bins=16):
             self.up = nn.Upsample(scale_factor=2)
 
         def forward(self, x):
+            return self.predictions(self.pyramid(x))
+
+        def pyramid(self, x):
             x, maps = self.stem(x), []
             for stage in self.stages:
                 x = stage(x)
@@ -100,15 +103,21 @@ def build(depth, width, classes, max_channels=1024, bins=16):
             d3 = self.down3(torch.cat([self.up(d4), p3], 1))
             u4 = self.up4(torch.cat([self.shrink3(d3), d4], 1))
             u5 = self.up5(torch.cat([self.shrink4(u4), p5], 1))
-            return [
-                (b(m), c(m)) for b, c, m in zip(self.boxes, self.classes, (d3, u4, u5), strict=True)
-            ]
+            return d3, u4, u5
+
+        def predictions(self, maps):
+            return [(b(m), c(m)) for b, c, m in zip(self.boxes, self.classes, maps, strict=True)]
 
     return Network()
 
 
-def detection_loss(raw, boxes, classes, size, bins=16):
-    """Return the anchor-free loss: task-aligned assignment, CIoU, DFL and cross-entropy.
+def detection_loss(raw, targets, size):
+    """Return the anchor-free loss: task-aligned assignment, CIoU, DFL and cross-entropy."""
+    return detection_terms(raw, targets["boxes"], targets["classes"], size)[0]
+
+
+def detection_terms(raw, boxes, classes, size, bins=16):
+    """Return the anchor-free loss, and the box and the quality of each cell.
 
     Only the rows of the positives are used for the box terms, as shapes may vary in PyTorch.
     """
@@ -154,7 +163,7 @@ def detection_loss(raw, boxes, classes, size, bins=16):
     share = (ends - low).flatten()
     focal = (near * (1 - share) + far * share).unflatten(0, (-1, 4)).mean(-1)
     terms = 7.5 * (overlap * weight).sum(), 0.5 * entropy, 1.5 * (focal * weight).sum()
-    return sum(terms) / total
+    return sum(terms) / total, owner, quality
 
 
 def assigned(scores, predicted, centers, strides, boxes, classes, top=10):
@@ -198,23 +207,28 @@ def complete_iou(a, b):
     return iou - apart / (hull**2).sum(-1).clamp(1e-7) - alpha * v
 
 
-def prepare(options):
-    """Runs of `mode`: "infer", "train", or "graph" (a loss that costs nothing)."""
-    import torch
-
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build(
+def detector(options):
+    """Build the module for the options of a contender."""
+    return build(
         options.get("depth", 0.33),
         options.get("width", 0.25),
         options.get("classes", 80),
         options.get("max_channels", 1024),
     )
+
+
+def prepare(options, make=detector, loss_of=detection_loss):
+    """Runs of `mode`: "infer", "train", or "graph" (a loss that costs nothing)."""
+    import torch
+
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = make(options)
     model = model.to(device, memory_format=torch.channels_last)
     parameters = sum(p.numel() for p in model.parameters())
     if options.get("compile"):
         model = torch.compile(model)
-    images, boxes, classes = batch(options)
+    images, arrays = batch(options)
     half = options.get("dtype") == "mixed_bfloat16"
 
     def forward():
@@ -238,8 +252,8 @@ def prepare(options):
         optimizer.zero_grad()
         raw = forward()
         if options["mode"] == "train":
-            targets = torch.from_numpy(boxes).to(device), torch.from_numpy(classes).to(device)
-            loss = detection_loss(raw, *targets, options["size"])
+            targets = {name: torch.from_numpy(x).to(device) for name, x in arrays.items()}
+            loss = loss_of(raw, targets, options["size"])
         else:
             loss = sum(t.float().square().mean() for pair in raw for t in pair)
         loss.backward()

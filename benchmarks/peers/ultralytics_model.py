@@ -26,7 +26,8 @@ def prepare(options):
         "parameters": sum(p.numel() for p in model.parameters()),
         "backend": f"ultralytics {ultralytics.__version__}, torch {torch.__version__}",
     }
-    images, boxes, classes = batch(options)
+    images, targets = batch(options)
+    boxes, classes = targets["boxes"], targets["classes"]
 
     def pixels():
         chosen = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))

@@ -137,3 +137,26 @@ def test_shipped_heads_decode_the_masks_that_they_learn(head, fields):
     report = check(head, inputs=inputs, backends=(), config=config, skip=OTHERS)
     assert report.ok, report
     assert report["loss_decode"].evidence == "3 of 3 fitted targets decode to themselves"
+
+
+TWO_STAGES = {
+    "num_classes": 2, "filters": 8, "anchor_size": 4, "proposals_per_level": 40, "proposals": 30,
+    "regions": 16, "box_units": 16, "box_size": 3, "mask_size": 5, "mask_convs": 1, "detections": 6,
+}  # fmt: skip
+LEVELS = {"p3": (2, 8, 12, 8), "p4": (2, 4, 6, 8)}
+
+
+@pytest.mark.slow
+def test_a_head_with_two_stages_passes_all_checks():
+    report = check(vg.heads.MaskRCNN, inputs=LEVELS, backends=(), config=TWO_STAGES)
+    assert report.ok, report
+    assert [finding.check for finding in report.warnings] == ["open_sides"]  # anchors need a size
+    for name in RUN:
+        assert report[name].status == "passed"
+
+
+def test_a_head_with_two_stages_decodes_its_predictions():
+    skip = [name for name in vg.testing.CHECKS if name not in ("runs", "decode")]
+    report = check(vg.heads.MaskRCNN, inputs=LEVELS, backends=(), config=TWO_STAGES, skip=skip)
+    assert report.ok, report
+    assert report["decode"].evidence == "boxes (3, 6, 4), masks (3, 6, 10, 10), scores (3, 6, 2)"
