@@ -84,6 +84,9 @@ def main():
     parser.add_argument(
         "--compiled", action="store_true", help="add PyTorch's compiler as a contender"
     )
+    parser.add_argument(
+        "--processor-time", action="store_true", help="seconds of the processor, on a busy machine"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=4.0, help="duration of a turn")
     parser.add_argument("--only", nargs="*", help="contenders; all by default")
