@@ -1,4 +1,4 @@
-"""Train a model of the peer from scratch and write what it finds, for evaluation.
+"""Train a model of the peer from scratch and write its predictions as COCO results.
 
 `benchmarks.learning` runs it in the environment of the peer, with one JSON argument.
 """

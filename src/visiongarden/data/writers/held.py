@@ -322,7 +322,7 @@ def unused_keys(keys: Mapping[str, Any], owner: str = "an object") -> list[str]:
 
 
 def drop_keys_of_files(splits: Splits, lost: Lost, held: bool = False) -> None:
-    """Record the keys of each split's file, unless `held`, and of the classes as dropped."""
+    """Record the keys of each split's file, unless `held`, and those of classes as dropped."""
     of_classes: dict[str, dict[str, None]] = {}  # a class has the same keys in most splits
     for split, dataset in splits.items():
         lost.of(split, [] if held else unused_keys(dataset.extra, "the file"))
