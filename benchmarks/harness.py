@@ -29,6 +29,14 @@ def run_peer(python, script, options, folder):
     )  # fmt: skip
 
 
+def environment_of(backend):
+    """Return the variables of a process on a backend, as `visiongarden train` sets them."""
+    from visiongarden.backends.large_pages import with_large_pages
+
+    variables = {"KERAS_BACKEND": backend}
+    return with_large_pages(variables) or variables
+
+
 def json_output(arguments, environment=None, python=sys.executable):
     """Run a process; return the last line that it prints, parsed as JSON."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.growth import trainer_of
-from benchmarks.harness import RESULTS, Contender, json_output, machine, save_result
+from benchmarks.harness import RESULTS, Contender, environment_of, json_output, machine, save_result
 
 BACKENDS = ("tensorflow", "torch", "jax")
 NATIVE, OURS = "benchmarks.contenders.torch_native", "benchmarks.contenders.ours"
@@ -29,7 +29,7 @@ EVERY = 10
 def peaks(backends, options, steps, pythons):
     """Return one row per contender: the peak after some steps, and that of the imports alone."""
     chosen = [("native PyTorch", NATIVE, {}, "torch")]
-    chosen += [(name, OURS, {"KERAS_BACKEND": name}, name) for name in backends]
+    chosen += [(name, OURS, environment_of(name), name) for name in backends]
     rows = []
     for name, module, environment, backend in chosen:
         python = pythons.get(backend, sys.executable)
@@ -50,9 +50,7 @@ def _import(line, environment, python):
 
 def line(backend, steps):
     """Return the resident KiB before every tenth step, measured in a separate process."""
-    return json_output(
-        ["-m", "benchmarks.memory", "--child", str(steps)], {"KERAS_BACKEND": backend}
-    )
+    return json_output(["-m", "benchmarks.memory", "--child", str(steps)], environment_of(backend))
 
 
 def child(steps):

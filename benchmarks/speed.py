@@ -3,7 +3,16 @@
 import argparse
 from pathlib import Path
 
-from benchmarks.harness import PEER, Contender, compare, json_output, machine, save_result, table
+from benchmarks.harness import (
+    PEER,
+    Contender,
+    compare,
+    environment_of,
+    json_output,
+    machine,
+    save_result,
+    table,
+)
 
 NATIVE = "torch-native"
 NATIVES = {
@@ -42,7 +51,7 @@ def contenders(options, compiled, peer_python):
         Contender(NATIVE, native, options),
         Contender("torch-native-compiled", native, options | {"compile": True}),
         *(
-            Contender(backend, ours, options, {"KERAS_BACKEND": backend} | shared)
+            Contender(backend, ours, options, environment_of(backend) | shared)
             for backend in ("tensorflow", "torch", "jax")
         ),
         Contender("tensorflow-xla", ours, options | {"jit": True}, {"KERAS_BACKEND": "tensorflow"}),

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 
 import typer
 
+from visiongarden.backends.large_pages import use_large_pages
+
 # Each module adds its commands to the app when it is imported.
 from visiongarden.cli import (  # noqa: F401
     cards,
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: Arguments of the program. Defaults to those of the process.
     """
+    if arguments is None and sys.argv[1:2] == ["train"]:
+        use_large_pages()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 
