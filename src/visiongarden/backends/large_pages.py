@@ -2,9 +2,9 @@
 
 **Why.** A training step of JAX allocates all of its memory together, hundreds of MiB, and the C
 library of Linux returns it to the system after each step. The next step takes it again in pages of
-4 KiB, each of which is an interrupt. **Gain:** a step in 0.8 of the time (benchmarks/RESULTS.md,
-Speed). **Switch:** `large_pages`, or any setting of malloc in `GLIBC_TUNABLES`, which is left as it
-is.
+4 KiB, each of which is an interrupt. **Gain:** a step in 0.8 to 0.9 of the time
+(benchmarks/RESULTS.md, Speed). **Switch:** `large_pages`, or any setting of malloc in
+`GLIBC_TUNABLES`, which is left as it is.
 
 The C library reads `GLIBC_TUNABLES` when a process starts, so the command is started again, once.
 Programs that call `vg.train` or `fit` are not: they can set the variable.

@@ -70,7 +70,7 @@ FAST_PATHS = {
     ),
     "large_pages": FastPath(
         "large_pages",
-        "JAX on a CPU and Linux: `visiongarden train` in 0.8 of the time of a step (Speed)",
+        "JAX on a CPU and Linux: `visiongarden train` in 0.8 to 0.9 of the time of a step (Speed)",
         "pages of 4 KiB",
     ),
     "memory": FastPath(
