@@ -18,7 +18,7 @@ def system(tmp_path, monkeypatch):
 
     def write(pages="always [madvise] never", version="glibc 2.36"):
         (tmp_path / "enabled").write_text(pages)
-        monkeypatch.setattr(large_pages, "_PAGES", tmp_path / "enabled")
+        monkeypatch.setattr(large_pages, "PAGES", tmp_path / "enabled")
         monkeypatch.setattr(os, "confstr", lambda name: version, raising=False)
 
     write()

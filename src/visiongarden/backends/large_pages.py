@@ -24,7 +24,8 @@ from visiongarden.backends.switches import is_named
 VARIABLE = "GLIBC_TUNABLES"
 SETTING = "glibc.malloc.hugetlb=1"
 
-_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+"""File that states which programs get large pages: `always [madvise] never`."""
 
 
 def use_large_pages() -> None:
@@ -53,7 +54,7 @@ def with_large_pages(environment: Mapping[str, str]) -> dict[str, str] | None:
 def _are_available() -> bool:
     """Return whether programs may ask this system for large pages, through glibc 2.35 or later."""
     try:
-        is_asked = "[madvise]" in _PAGES.read_text()
+        is_asked = "[madvise]" in PAGES.read_text()
         version = re.fullmatch(r"glibc (\d+)\.(\d+)", os.confstr("CS_GNU_LIBC_VERSION") or "")
     except (OSError, ValueError, AttributeError):
         return False  # not Linux, or without glibc
