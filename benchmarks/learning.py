@@ -32,11 +32,11 @@ def write_yolo(folder, splits, with_masks=False):
     for split, dataset in splits.items():
         for kind in ("images", "labels"):
             (folder / kind / split).mkdir(parents=True)
-        for number, (row, sample) in enumerate(zip(dataset.rows(), dataset, strict=True)):
+        for number, row in enumerate(dataset.rows()):
             name = f"{number:06}"
             shutil.copy(row.path, folder / "images" / split / (name + row.path.suffix))
             height, width = row.size
-            shapes = outlines_of(sample.instances) if with_masks else centers_of(row.boxes)
+            shapes = outlines_of(dataset[number].instances) if with_masks else centers_of(row.boxes)
             lines = [
                 " ".join([str(kind), *(f"{value:.6f}" for value in (shape / (width, height)).flat)])
                 for kind, shape in zip(row.classes, shapes, strict=True)
@@ -60,9 +60,9 @@ def centers_of(boxes):
 
 def outlines_of(instances):
     """Return the largest polygon of each object's mask, (points, 2) each."""
-    return [
-        max(parts, key=lambda ring: cv2.contourArea(ring)) for parts in instances.masks.polygons()
-    ]
+    if not len(instances):
+        return []
+    return [max(parts, key=cv2.contourArea) for parts in instances.masks.polygons()]
 
 
 def evaluate_results(dataset, results, with_masks=False):
@@ -79,9 +79,8 @@ def evaluate_results(dataset, results, with_masks=False):
     of_image = {}
     for row in results:
         of_image.setdefault(row["image_id"], []).append(row)
-    metrics = [
-        CocoMeanAveragePrecision(classes, masks=kind) for kind in [False, True][: 1 + with_masks]
-    ]
+    kinds = (False, True) if with_masks else (False,)
+    metrics = [CocoMeanAveragePrecision(classes, masks=kind) for kind in kinds]
     for number, sample in enumerate(dataset):
         size = sample.info.original_size
         found = Instances.from_coco(of_image.get(number, []), classes, number, size)

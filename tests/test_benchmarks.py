@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks import coco_map, learning
+from benchmarks.peers.ultralytics_train import run_lengths
 
 import visiongarden as vg
 from visiongarden.scenes import make_scenes
@@ -17,37 +18,21 @@ def test_coco_metrics_of_both_libraries():
 
 
 def results_of(dataset, with_masks):
-    """Return the ground truth as COCO results with the indices that the peer uses."""
-    rows = []
+    """Return the ground truth as COCO results, with ids and run lengths as the peer writes them."""
+    names = dataset.class_map.names
+    class_map = vg.ClassMap(names, ids=range(1, len(names) + 1))
+    results = []
     for number, sample in enumerate(dataset):
         objects = sample.instances
-        for index, (box, kind) in enumerate(
-            zip(np.asarray(objects.boxes).tolist(), objects.classes.tolist(), strict=True)
-        ):
-            left, top, right, bottom = box
-            row = {
-                "image_id": number,
-                "category_id": kind + 1,
-                "bbox": [left, top, right - left, bottom - top],
-                "score": 0.9,
-            }
-            if with_masks:
-                bitmap = objects.masks[index : index + 1].bitmaps()[0]
-                # As the peer writes it: lists of lengths, which are not compressed.
-                row["segmentation"] = {"size": list(bitmap.shape), "counts": run_lengths(bitmap)}
-            rows.append(row)
-    return rows
-
-
-def run_lengths(bitmap):
-    values, counts = [0], [0]
-    for pixel in bitmap.T.ravel().tolist():
-        if pixel == values[-1]:
-            counts[-1] += 1
-        else:
-            values.append(pixel)
-            counts.append(1)
-    return counts
+        found = vg.samples.Instances(
+            objects.size, objects.boxes, objects.classes, scores=np.full(len(objects), 0.9, "f4")
+        )
+        rows = found.to_coco(number, class_map)
+        if with_masks and rows:
+            for row, mask in zip(rows, objects.masks.bitmaps(), strict=True):
+                row["segmentation"] = {"size": list(mask.shape), "counts": run_lengths(mask)}
+        results += rows
+    return results
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
@@ -64,3 +49,25 @@ def test_results_of_the_peer(tmp_path, with_masks):
         row["category_id"] = row["category_id"] % len(dataset.class_map) + 1
     wrong = learning.evaluate_results(dataset, results, with_masks)
     assert all(wrong[name] < 0.5 for name in names)
+
+
+@pytest.mark.parametrize("with_masks", [False, True])
+def test_labels_for_the_peer(tmp_path, with_masks):
+    """Class and box, or class and polygon, as fractions of the image; a line for each object."""
+    scenes = make_scenes(tmp_path / "scenes", 4, (64, 96), val_share=0.0, masks=True)
+    dataset = vg.read(scenes)
+    learning.write_yolo(tmp_path / "peer", {"train": dataset}, with_masks)
+    files = sorted((tmp_path / "peer" / "labels" / "train").iterdir())
+    for file, row in zip(files, dataset.rows(), strict=True):
+        lines = [np.array(line.split(), float) for line in file.read_text().splitlines()]
+        assert [int(line[0]) for line in lines] == row.classes.tolist()
+        for line, (left, top, right, bottom) in zip(lines, row.boxes.tolist(), strict=True):
+            points = line[1:].reshape(-1, 2) * (96, 64)
+            if with_masks:
+                # Polygons follow whole pixels, of which a box may contain parts.
+                assert (points >= (left - 1, top - 1)).all()
+                assert (points <= (right + 1, bottom + 1)).all()
+                assert len(points) > 3
+            else:
+                corners = points[0] - points[1] / 2, points[0] + points[1] / 2
+                assert np.ravel(corners) == pytest.approx([left, top, right, bottom], abs=0.01)

@@ -112,7 +112,7 @@ def build(depth, width, classes, max_channels=1024, bins=16):
 
 
 def detection_loss(raw, targets, size):
-    """Return the anchor-free loss: task-aligned assignment, CIoU, DFL and cross-entropy."""
+    """Return the anchor-free loss: task-aligned assignment, CIoU, DFL and binary cross-entropy."""
     return detection_terms(raw, targets["boxes"], targets["classes"], size)[0]
 
 

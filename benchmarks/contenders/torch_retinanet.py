@@ -81,7 +81,7 @@ def detector(options, width=32, channels=64):
 
 
 def loss(raw, targets, size, beta=0.1):
-    """Return focal loss and smooth L1 loss of the positives, assigned by their overlap."""
+    """Return the sum of the focal loss and the smooth L1 loss; the IoU assigns anchors."""
     import torch
     from torch.nn import functional
 

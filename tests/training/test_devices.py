@@ -391,7 +391,7 @@ class _Threads(Engine):
 @pytest.mark.backends
 @pytest.mark.skipif(BACKEND == "jax", reason="the program of all devices has one replica")
 def test_two_replicas_train_as_one_in_float64(float64, monkeypatch):
-    """Six losses to 1e-9; the halves of the batch have different numbers of pixels."""
+    """The losses of six steps agree to 1e-9; the halves of the batch differ in their pixels."""
     images, targets = masks()
 
     def compiled():

@@ -1,8 +1,8 @@
 """`use_large_pages`: train with JAX on a CPU in a process whose memory consists of large pages.
 
-**Why.** A training step of JAX allocates all of its memory together, hundreds of MiB, and the C
-library of Linux returns it to the system after each step. The next step takes it again in pages of
-4 KiB, each of which is an interrupt. **Gain:** a step in 0.8 to 0.9 of the time
+**Why.** A training step of JAX allocates hundreds of MiB, which the C library of Linux returns to
+the system at the end of the step. The next step gets them back in pages of 4 KiB, each of which
+interrupts it. **Gain:** a step in 0.8 to 0.9 of the time
 (benchmarks/RESULTS.md, Speed). **Switch:** `large_pages`, or any setting of malloc in
 `GLIBC_TUNABLES`, which is left as it is.
 

@@ -4,9 +4,9 @@
 a function that reads a tensor's value is never captured (`captured`). Every training step with such
 an operation would run eagerly.
 
-**How.** On PyTorch, sampling is a custom operation of the state, which a captured graph calls like
-any other one; the state is advanced by an ordinary operation. The numbers are those of Keras. Other
-backends call Keras.
+**How.** On PyTorch, a custom operation takes the state and samples, so that captured graphs can
+contain it; an ordinary operation advances the state. The numbers are those of Keras. Other backends
+call Keras.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _steps_of_kills(moments: random.Random, steps: int, kills: int) -> list[int]
 
 
 def _wait_until(process: subprocess.Popen[bytes], is_time: Callable[[], bool]) -> None:
-    """Wait until a condition holds or the process ends."""
+    """Wait until `is_time` returns True or the process ends."""
     while process.poll() is None and not is_time():
         time.sleep(_POLL_SECONDS)
 

@@ -92,8 +92,7 @@ def _pixels_apart(expected: np.ndarray, actual: np.ndarray) -> np.ndarray:
     of the image.
     """
     sides = (expected[..., 2:4] - expected[..., :2]).max(axis=-1, keepdims=True)
-    # Not `np.maximum`, so that a NaN remains one.
-    return np.asarray(np.abs(expected - actual) / np.where(sides > _LARGE, sides / _LARGE, 1.0))
+    return np.asarray(np.abs(expected - actual) / np.maximum(sides / _LARGE, 1.0))
 
 
 def compare_boxes(
@@ -139,10 +138,10 @@ def compare_boxes(
 
 
 def _twentieth_best(scores: np.ndarray) -> float:
-    """Return a threshold that the twenty best boxes of an image exceed."""
+    """Return the highest score threshold that keeps the twenty best boxes of some image."""
     best = np.sort(scores.max(axis=-1), axis=-1)
     found = best[:, -20:].min(axis=-1).max(initial=0)
-    # Below it, because a threshold is exclusive, and the scores of many boxes may be equal.
+    # Slightly lower: a kept box must exceed the threshold, and many scores may be equal.
     return max(float(np.nextafter(found, found.dtype.type(-1))), 0.0)
 
 

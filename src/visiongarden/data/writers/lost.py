@@ -22,7 +22,7 @@ class Lost(list[str]):
         self.groups: dict[str, list[str]] = {}
 
     def of(self, name: str, dropped: Iterable[str]) -> None:
-        """Add what is dropped from an image, a split or a class."""
+        """Record what is dropped from an image, a split or a class."""
         for what in dropped:
             self.append(f"{name}: {what}")
             self.groups.setdefault(what, []).append(name)
