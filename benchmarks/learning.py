@@ -186,6 +186,9 @@ def main():
     parser.add_argument("--only", choices=["ours", "peer"])
     parser.add_argument("--override", nargs="*", default=[])
     options = parser.parse_args()
+    if options.only != "ours" and not Path(options.peer_python).is_file():
+        # Before the first training, not after it.
+        parser.error(f"the peer's Python {options.peer_python} does not exist: add --only ours")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         case = case_of(options)

@@ -71,3 +71,11 @@ def test_labels_for_the_peer(tmp_path, with_masks):
             else:
                 corners = points[0] - points[1] / 2, points[0] + points[1] / 2
                 assert np.ravel(corners) == pytest.approx([left, top, right, bottom], abs=0.01)
+
+
+def test_a_missing_peer_is_noticed_before_training(monkeypatch, capsys):
+    arguments = ["learning", "nuclei16", "--peer-python", "missing/python"]
+    monkeypatch.setattr("sys.argv", arguments)
+    with pytest.raises(SystemExit):
+        learning.main()
+    assert "missing/python does not exist: add --only ours" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Large memory pages for JAX: when a command is started again, and with which environment."""
+"""Large memory pages: when a command is started again, and with which environment."""
 
 import os
 import subprocess
@@ -30,6 +30,8 @@ def test_only_the_setting_is_added(system):
     given = {VARIABLE: "glibc.rtld.nns=8"}
     assert with_large_pages(JAX | given) == JAX | {VARIABLE: f"glibc.rtld.nns=8:{SETTING}"}
     assert with_large_pages(with_large_pages(JAX)) is None  # once
+    torch = JAX | {"KERAS_BACKEND": "torch"}
+    assert with_large_pages(torch) == torch | {VARIABLE: SETTING}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,6 @@ def test_only_the_setting_is_added(system):
     [
         {},
         {"KERAS_BACKEND": "tensorflow"},
-        {"KERAS_BACKEND": "torch"},
         JAX | {VARIABLE: "glibc.malloc.arena_max=1"},
     ],
 )
@@ -65,8 +66,10 @@ def test_a_system_without_the_file(system, tmp_path):
 
 
 @pytest.mark.slow
-def test_training_starts_again(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if k != VARIABLE} | {"KERAS_BACKEND": "jax"}
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_training_starts_again(tmp_path, backend):
+    others = {k: v for k, v in os.environ.items() if k != VARIABLE}
+    environment = others | {"KERAS_BACKEND": backend}
     if with_large_pages(environment) is None:
         pytest.skip("this system has no large pages for programs that ask for them")
     (tmp_path / "probe.py").write_text(

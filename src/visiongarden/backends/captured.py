@@ -38,6 +38,8 @@ from typing import Any, TypeAlias
 import keras
 
 from visiongarden.backends.memory import give_back
+from visiongarden.backends.reuse import reuse_memory
+from visiongarden.backends.switches import is_on
 
 AFTER = 16
 """Calls with one shape before its capture, which takes as long as 50 to 100 calls save."""
@@ -170,6 +172,8 @@ class Captured:
         with tracing(TracingContext(FakeTensorMode())):
             graph: Any = make_fx(watched)(tensors)
         _fold(graph)
+        if is_on("reused_memory"):
+            reuse_memory(graph)
         give_back()
         # Zeros instead of the outputs: only their nesting is needed, and tensors would stay alive.
         return graph, keras.tree.map_structure(lambda _: 0, made.pop())

@@ -1,10 +1,9 @@
-"""`use_large_pages`: train with JAX on a CPU in a process whose memory consists of large pages.
+"""`use_large_pages`: train on a CPU in a process whose memory consists of large pages.
 
-**Why.** A training step of JAX allocates hundreds of MiB, which the C library of Linux returns to
-the system at the end of the step. The next step gets them back in pages of 4 KiB, each of which
-interrupts it. **Gain:** a step in 0.8 to 0.9 of the time
-(benchmarks/RESULTS.md, Speed). **Switch:** `large_pages`, or any setting of malloc in
-`GLIBC_TUNABLES`, which is left as it is.
+**Why.** A training step of JAX or PyTorch allocates hundreds of MiB, which the C library of Linux
+returns to the system at the end of the step. The next step gets them back in pages of 4 KiB, each
+of which interrupts it. **Gain:** a step in 0.8 to 0.9 of the time (benchmarks/RESULTS.md, Speed).
+**Switch:** `large_pages`, or any setting of malloc in `GLIBC_TUNABLES`, which is left as it is.
 
 The C library reads `GLIBC_TUNABLES` when a process starts, so the command is started again, once.
 Programs that call `vg.train` or `fit` are not: they can set the variable.
@@ -23,6 +22,9 @@ from visiongarden.backends.switches import is_named
 
 VARIABLE = "GLIBC_TUNABLES"
 SETTING = "glibc.malloc.hugetlb=1"
+
+_BACKENDS = ("jax", "torch")
+"""Backends that it makes faster; TensorFlow keeps its memory between steps."""
 
 PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 """File that states which programs get large pages: `always [madvise] never`."""
@@ -45,7 +47,7 @@ def with_large_pages(environment: Mapping[str, str]) -> dict[str, str] | None:
         environment: Environment of the process.
     """
     given = environment.get(VARIABLE, "")
-    is_wanted = environment.get("KERAS_BACKEND") == "jax" and not is_named("large_pages")
+    is_wanted = environment.get("KERAS_BACKEND") in _BACKENDS and not is_named("large_pages")
     if not is_wanted or "malloc" in given or not _are_available():
         return None
     return dict(environment) | {VARIABLE: ":".join(filter(None, [given, SETTING]))}

@@ -56,6 +56,12 @@ FAST_PATHS = {
         "the training step of Keras",
         ("keras", "torch"),
     ),
+    "reused_memory": FastPath(
+        "reuse",
+        "PyTorch: a captured training step with half of the new memory pages (Speed)",
+        "a new tensor for each result",
+        ("torch",),
+    ),
     "jax_steps": FastPath(
         "jax_step",
         "JAX: a third of the peak memory, and with `xla` and `convolutions` training from 0.56 to "
@@ -70,7 +76,8 @@ FAST_PATHS = {
     ),
     "large_pages": FastPath(
         "large_pages",
-        "JAX on a CPU and Linux: `visiongarden train` in 0.8 to 0.9 of the time of a step (Speed)",
+        "JAX and PyTorch on a CPU and Linux: `visiongarden train` in 0.8 to 0.9 of the time of a "
+        "step (Speed)",
         "pages of 4 KiB",
     ),
     "memory": FastPath(
