@@ -62,7 +62,9 @@ def outlines_of(instances):
     """Return the largest polygon of each object's mask, (points, 2) each."""
     if not len(instances):
         return []
-    return [max(parts, key=cv2.contourArea) for parts in instances.masks.polygons()]
+    # OpenCV has no contours of float64.
+    found = [[part.astype(np.float32) for part in parts] for parts in instances.masks.polygons()]
+    return [max(parts, key=cv2.contourArea) for parts in found]
 
 
 def evaluate_results(dataset, results, with_masks=False):

@@ -79,3 +79,11 @@ def test_a_missing_peer_is_noticed_before_training(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         learning.main()
     assert "missing/python does not exist: add --only ours" in capsys.readouterr().err
+
+
+def test_the_outline_of_an_object_is_its_largest_polygon():
+    small, large = np.array([[1.5, 1], [3, 1], [3, 4]]), np.array([[5.0, 5], [9, 5], [9, 9.5]])
+    masks = vg.samples.Masks.from_polygons([[small, large], [small]], (16, 16))
+    instances = vg.samples.Instances((16, 16), classes=[0, 0], masks=masks)
+    found = learning.outlines_of(instances)
+    assert [outline.tolist() for outline in found] == [large.tolist(), small.tolist()]

@@ -39,7 +39,10 @@ num=2
 """
 
 
-@pytest.fixture(scope="module", params=["yolo-fastest-1.1", "yolo-fastest-1.1-xl"])
+FASTEST = ["yolo-fastest-1.1", pytest.param("yolo-fastest-1.1-xl", marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module", params=FASTEST)
 def net(request):
     return request.param, fastest(request.param, class_map=names())
 
@@ -67,9 +70,7 @@ def rounding(values):
     return 1e-4 * max(1, np.abs(values).max() / 10)
 
 
-@pytest.mark.parametrize(
-    "name", ["yolo-fastest-1.1", pytest.param("yolo-fastest-1.1-xl", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", FASTEST)
 def test_layers_are_opencvs(name):
     # OpenCV adds 1e-6 to variances, Darknet 1e-5; the oracle's tests hold Darknet's.
     model, other = fastest(name, epsilon=1e-6), opencv(name)

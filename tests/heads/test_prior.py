@@ -52,7 +52,10 @@ def per_cell(objects, levels=LEVELS):
     return {lv: logit(min(0.01, objects / (640 / stride) ** 2)) for lv, stride in levels.items()}
 
 
-@pytest.mark.parametrize("num_classes", CLASSES)
+@pytest.mark.parametrize(
+    "num_classes",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n in (20, 1000))) for n in CLASSES],
+)
 def test_heads_without_objectness_assume_five_objects_of_any_class_on_each_level(num_classes):
     expected = pytest.approx(per_cell(5 / num_classes), rel=1e-5)
     assert (
@@ -92,7 +95,7 @@ def with_objectness(name, num_classes, levels=tuple(LEVELS), **fields):
     return vg.heads.AnchorBased(num_classes=num_classes, anchors=anchors, **fields)
 
 
-@pytest.mark.parametrize("prior", [0.01, 0.2])
+@pytest.mark.parametrize("prior", [0.01, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_number_is_the_probability_of_every_prediction(prior):
     expected = pytest.approx(dict.fromkeys(LEVELS, logit(prior)), rel=1e-5)
     free = untrained(vg.heads.AnchorFree(num_classes=7, bins=2, prior=prior))
@@ -104,7 +107,15 @@ def test_number_is_the_probability_of_every_prediction(prior):
         assert biases(raw, "objectness") == biases(raw, "classes") == expected
 
 
-@pytest.mark.parametrize("name", ["AnchorFree", "DualAssignment", "Decoupled", "AnchorBased"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AnchorFree",
+        "AnchorBased",
+        pytest.param("DualAssignment", marks=pytest.mark.slow),
+        pytest.param("Decoupled", marks=pytest.mark.slow),
+    ],
+)
 def test_class_loss_of_an_untrained_head_grows_no_faster_than_the_logarithm_of_the_classes(name):
     levels, boxes = ("p3", "p4", "p5"), np.array([[[40, 60, 150, 200]]], np.float32)
 

@@ -101,6 +101,7 @@ def test_a_run(tmp_path, name, caplog):
     np.testing.assert_allclose(of_file.scores, np.sort(expected)[::-1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_recipe_states_the_preprocessing(tmp_path):
     root = folders(tmp_path / "data", random_image((32, 64), "uint8"), "png")
     chosen = {"channels": 1, "order": [0, 0, 0], "mean": [0.485, 0.456, 0.406], "std": 0.25}

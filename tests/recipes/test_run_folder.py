@@ -95,7 +95,7 @@ def killed(monkeypatch, recipe, folder):
             train(recipe, output=folder)
 
 
-@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("resume", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, data, monkeypatch, caplog, resume):
     folder = tmp_path / "run"
     killed(monkeypatch, recipe(data), folder)
@@ -207,8 +207,8 @@ def run(one_epoch, tmp_path, monkeypatch):
     ("changes", "name", "value"),
     [
         ({"optimizer": optimizer(0.1)}, "optimizer.learning_rate.peak", 0.1),
-        ({"seed": 1}, "seed", 1),
-        ({"batch_size": 2}, "batch_size", 2),
+        pytest.param({"seed": 1}, "seed", 1, marks=pytest.mark.slow),
+        pytest.param({"batch_size": 2}, "batch_size", 2, marks=pytest.mark.slow),
         ({"precision": "mixed_float16"}, "precision", "mixed_float16"),
     ],
 )
@@ -254,8 +254,8 @@ def the_same_files(root):
     [
         (another_image, "train: the image files differ"),
         (another_class, "train: .*the annotations differ"),
-        (fewer_images, "train: 10 images instead of 12"),
-        (another_val, "val: the image names differ"),
+        pytest.param(fewer_images, "train: 10 images instead of 12", marks=pytest.mark.slow),
+        pytest.param(another_val, "val: the image names differ", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_is_not_resumed_on_changed_data(run, change, received):

@@ -2,8 +2,8 @@
 
 **Why.** Keras computes without side effects: each addition returns a new tensor. For an optimizer
 that updates all weights as one vector, these are a dozen tensors of 14 MB in a step of a small
-detector, each in new pages of memory. Code written for PyTorch adds in place. **Gain:** see
-benchmarks/RESULTS.md, Speed. **Without it:** the same values, more slowly.
+detector, each in new pages of memory. Code written for PyTorch adds in place. **Gain:** half of the
+new pages of a step (benchmarks/RESULTS.md, Speed). **Switch:** `reused_memory`.
 
 An elementwise operation writes into one of its arguments, if the graph made that tensor itself and
 nothing reads it, or a view of it, afterwards.
@@ -189,7 +189,7 @@ def _writing_overload(node: Any) -> tuple[Any, str] | None:
         return None
     wanted = [(each.name, str(each.type)) for each in target._schema.arguments]
     for name in target.overloadpacket.overloads():
-        overload = getattr(target.overloadpacket, name)
+        overload = getattr(target.overloadpacket, name)  # where PyTorch stores its variants
         declared = overload._schema.arguments
         given = [(each.name, str(each.type)) for each in declared if not each.is_out]
         written = [each.name for each in declared if each.is_out]
