@@ -2,6 +2,8 @@
 
 A fix is written for the place where the user works: `option` spells an argument as Python, as an
 option of the command line, or as an override of a recipe (`data.val=train`), ready to be pasted.
+`model_field` spells a field of a model as an override (`model.head.levels='[p3, p4]'`) where a
+recipe describes the model.
 """
 
 from __future__ import annotations
@@ -189,6 +191,34 @@ def on_command_line() -> Iterator[None]:
     """Spell arguments as options of the command line in errors raised inside the block."""
     with spelled(_as_flag):
         yield
+
+
+_FIELDS: ContextVar[Callable[[str, Any], str] | None] = ContextVar("fields", default=None)
+
+
+@contextmanager
+def fields_spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
+    """Set how errors that are raised inside the block spell fields of a model and its parts.
+
+    Args:
+        spelling: function from the path of a field, such as "head.levels", and its value to text.
+    """
+    token = _FIELDS.set(spelling)
+    try:
+        yield
+    finally:
+        _FIELDS.reset(token)
+
+
+def model_field(path: str, value: Any) -> str | None:
+    """Return a field of a model as the user writes it, or None where models are built in Python.
+
+    Args:
+        path: path of the field in the model, such as "head.levels".
+        value: value of the field.
+    """
+    spelling = _FIELDS.get()
+    return None if spelling is None else spelling(path, value)
 
 
 def option(name: str, value: Any = None) -> str:

@@ -4,6 +4,7 @@ import importlib
 import json
 import random
 import re
+import shlex
 from pathlib import Path
 
 import keras
@@ -293,3 +294,47 @@ def test_only_the_invalid_field_is_reported():
         ConfigError, match=r"^model\.backbone \(CSPDarknet\): unknown field 'depht'"
     ):
         Recipe.from_dict({"data": {"path": "pets"}, "model": model, "task": "detection"})
+
+
+@pytest.mark.parametrize(
+    ("override", "fix"),
+    [
+        ("model.head.levels=[p3, p6]", "model.head.levels='[p3, p4, p5]'"),
+        ("model.decoder={type: FPN, levels: [p3, p9]}", "model.decoder.levels='[p3, p4, p5]'"),
+        ("model.head.num_classes=2", "model.head.num_classes=5"),
+        (
+            "model.head={type: AnchorBased, anchors: {p3: [[10, 13]], p4: [[9, 9]]}}",
+            "model.head.anchors='{p3: [[10.0, 13.0]], p4: [[9.0, 9.0]], p5: [[256.0, 256.0]]}'",
+        ),
+        (
+            "model.head={type: RetinaNetHead, assigner: {type: MaxIoU, positive: 0.3}}",
+            "model.head.assigner.negative=0.3",
+        ),
+    ],
+)
+def test_the_fix_of_a_part_is_an_override(scenes, override, fix):
+    def build(*more):
+        recipe = resolve(scenes, overrides=[*TINY, override, *more])
+        return recipe.build_weightless(class_map=vg.read(scenes).class_map)
+
+    with pytest.raises(UserError) as info:
+        build()
+    assert info.value.fix == fix
+    build(*shlex.split(fix))
+
+
+def test_both_fixes_of_an_image_size_are_overrides(scenes):
+    with pytest.raises(UserError) as info:
+        resolve(scenes, overrides=["model.image_size=[100, 64]"]).model.check()
+    fixes = info.value.fix.split(" or ")
+    assert fixes == ["model.image_size='[96, 64]'", "model.image_size='[128, 64]'"]
+    for fix in fixes:
+        resolve(scenes, overrides=shlex.split(fix)).model.check()
+
+
+def test_the_fix_of_one_head_among_several_is_the_head(scenes):
+    heads = "{a: {type: AnchorFree, levels: [p3, p6]}, b: {type: AnchorFree}}"
+    overrides = [*TINY, f"model.heads={heads}", "evaluation.monitor=a/AP"]
+    with pytest.raises(UserError) as info:
+        resolve(scenes, overrides=overrides).build_weightless()
+    assert info.value.fix.startswith("AnchorFree(")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, get_args, runtime_checkable
 
@@ -45,16 +46,19 @@ _RULES = {
 _WITHOUT_INPUT = {"missing", "extra_forbidden"}
 
 
-def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
+def explain(
+    error: ValidationError, cls: type, data: Any = None, overrides: bool = False
+) -> ConfigError:
     """Return one error that names each invalid field, its rule and the received value.
 
     Args:
         error: error that pydantic raised.
         cls: class of which `data` is not a valid value.
         data: the invalid data. Their `type` entries determine which field names are valid where.
+        overrides: whether a fix states the path of a field, as overrides do.
     """
     errors = [
-        (_field_path(item, cls, data), *_error(item, cls, data))
+        (_field_path(item, cls, data), *_error(item, cls, data, overrides))
         for item in error.errors()
         # A default that depends on other fields, which are reported themselves.
         if item["type"] != "default_factory_not_called"
@@ -73,12 +77,13 @@ def explain(error: ValidationError, cls: type, data: Any = None) -> ConfigError:
 _Error = tuple[str, str | None, str | None, str | None]
 
 
-def _error(item: Any, cls: type, data: Any) -> _Error:
+def _error(item: Any, cls: type, data: Any, overrides: bool) -> _Error:
     """Return (what, rule, received, fix) of one of pydantic's errors."""
     ctx = item.get("ctx", {})
     inner = ctx.get("error")
     if isinstance(inner, UserError):
-        return inner.what, inner.rule, inner.received, inner.fix
+        fix = _with_path(inner.fix, item, cls, data) if overrides else inner.fix
+        return inner.what, inner.rule, inner.received, fix
     if item["type"] == "extra_forbidden":
         owner, _ = _walk(cls, data, item["loc"][:-1])
         name = str(item["loc"][-1])
@@ -95,6 +100,15 @@ def _error(item: Any, cls: type, data: Any) -> _Error:
         rule = item["msg"]
     received = None if item["type"] in _WITHOUT_INPUT else _shortened(item["input"])
     return rule, None, received, None
+
+
+def _with_path(fix: str | None, item: Any, cls: type, data: Any) -> str | None:
+    """Return a fix of one field as an override: with the path of the field."""
+    name = re.fullmatch(r"(\w+)=\S+", fix or "")
+    owner, steps = _walk(cls, data, item["loc"])
+    if not name or not steps or name[1] not in _fields(owner):
+        return fix
+    return f"{'.'.join(steps)}.{fix}"
 
 
 def _shortened(value: Any) -> str:

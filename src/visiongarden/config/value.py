@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import PurePath
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -40,12 +40,13 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    _takes_overrides: ClassVar[bool] = False
 
     def __init__(self, **fields: Any) -> None:
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise explain(error, type(self), fields) from None
+            raise explain(error, type(self), fields, type(self)._takes_overrides) from None
 
     # With this mark of pydantic's own `__init__`, a nested value is validated without calling the
     # method above. The error is then explained once, by the outermost value, and its field paths
@@ -77,7 +78,7 @@ class Value(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise explain(error, cls, data) from None
+            raise explain(error, cls, data, cls._takes_overrides) from None
 
     def __str__(self) -> str:
         """Return the value with the name of its class, as `repr` does."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from visiongarden.errors import ContractError, UserError
+from visiongarden.errors import ContractError, UserError, model_field
 from visiongarden.parts.part import IMAGE, FeaturePart, Part
 from visiongarden.parts.roles import Backbone, Decoder, Head
 from visiongarden.types import ClassMap, FeatureSpec, ImageSize
@@ -100,12 +100,14 @@ def check_image_size(image_size: ImageSize, stride: int) -> None:
         return
     below = tuple(max(side // stride, 1) * stride for side in image_size)
     above = tuple(-(-max(side, 1) // stride) * stride for side in image_size)
-    near = " or ".join(f"({h}, {w})" for h, w in dict.fromkeys((below, above)))
+    valid = dict.fromkeys((below, above))
+    near = " or ".join(f"({h}, {w})" for h, w in valid)
+    overrides = [model_field("image_size", size) for size in valid]
     raise UserError(
         f"image size {image_size[0]} × {image_size[1]} is not valid for the model",
         rule=f"height and width are multiples of the largest stride, {stride}",
         received=f"({image_size[0]}, {image_size[1]})",
-        fix=f"image_size={near}",
+        fix=f"image_size={near}" if None in overrides else " or ".join(map(str, overrides)),
     )
 
 

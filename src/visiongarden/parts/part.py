@@ -13,7 +13,7 @@ from visiongarden.backends.initial_values import quick_samples
 from visiongarden.backends.names import fresh_names
 from visiongarden.backends.weightless import weightless
 from visiongarden.config import Concise, reading_files, writing_files
-from visiongarden.errors import ContractError, UserError
+from visiongarden.errors import ContractError, UserError, model_field
 from visiongarden.layers.fold import folding
 from visiongarden.types import FeatureMaps, FeatureSpec, ImageSize, LevelSpec, map_size, stride_of
 
@@ -118,10 +118,14 @@ class Part(Concise):
             return cls.from_dict(config)
 
     def with_fields(self, **changes: Any) -> str:
-        """Return the source code of this part with some fields changed, for the fix of an error.
+        """Return this part with some fields changed, for the fix of an error.
 
-        The changed fields are always written out, even if they equal the defaults.
+        Where a recipe describes the model, these are the overrides, else the source code. The
+        changed fields are always written out, even if they equal the defaults.
         """
+        overrides = [model_field(f"{self.role}.{name}", value) for name, value in changes.items()]
+        if None not in overrides:
+            return " ".join(map(str, overrides))
         values = dict(self.model_copy(update=changes).__repr_args__()) | changes
         order = [name for name in self.field_order() if name in values]
         return f"{type(self).__name__}({', '.join(f'{n}={values[n]!r}' for n in order)})"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from visiongarden.backends.weightless import weightless
 from visiongarden.config import Value
+from visiongarden.config.yaml import dump_scalar
 from visiongarden.data import Channels, Preprocessing
 from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
 from visiongarden.data.readers.choosing import AUTO, reader_of
-from visiongarden.errors import ConfigError
+from visiongarden.errors import ConfigError, fields_spelled
 from visiongarden.heads import CombinedHeads
 from visiongarden.models import Joined
 from visiongarden.parts import Backbone, Decoder, Head, check_image_size
@@ -24,6 +27,11 @@ from visiongarden.tasks import DetectionTask, Task, find
 from visiongarden.training import Training
 from visiongarden.transforms import Resizing, Transform
 from visiongarden.types import ImageSize, stride_of
+
+
+def _as_override(path: str, value: Any) -> str:
+    """Spell a field of the model as an override, which works in Python and for `train`."""
+    return f"model.{path}={shlex.quote(dump_scalar(value))}"
 
 
 class Model(Value):
@@ -106,7 +114,8 @@ class Model(Value):
         Raises:
             UserError: A side is not a multiple of the stride.
         """
-        check_image_size(self.image_size, self.largest_stride)
+        with fields_spelled(_as_override):
+            check_image_size(self.image_size, self.largest_stride)
 
     @property
     def largest_stride(self) -> int:
@@ -247,6 +256,7 @@ class Recipe(Value):
         evaluation: Further metrics, and the one that selects the best model.
     """
 
+    _takes_overrides: ClassVar[bool] = True
     task: str = DetectionTask.name
     model: Model
     data: Data | tuple[Data, ...]
@@ -302,16 +312,23 @@ class Recipe(Value):
         """
         parts = self.model
         kind: Any = find(self.task).model
-        model: Joined = kind(
-            backbone=parts.backbone,
-            decoder=parts.decoder,
-            **kind.head_arguments(parts.head),
-            image_size=parts.image_size,
-            **{"preprocessing": parts.preprocessing, "resize": parts.resize} | options,
-        )
+        arguments = {"preprocessing": parts.preprocessing, "resize": parts.resize} | options
+        # The recipe does not name the head among several whose field is wrong.
+        with nullcontext() if self.model.heads is not None else fields_spelled(_as_override):
+            model: Joined = kind(
+                backbone=parts.backbone,
+                decoder=parts.decoder,
+                **kind.head_arguments(parts.head),
+                image_size=parts.image_size,
+                **arguments,
+            )
         return model
 
-    def build_weightless(self) -> Joined:
-        """Build the model without memory for its weights, for inspection only."""
+    def build_weightless(self, **options: Any) -> Joined:
+        """Build the model without memory for its weights, for inspection only.
+
+        Args:
+            **options: Arguments of the model, such as `class_map` and `dtype`.
+        """
         with weightless():
-            return self.build()
+            return self.build(**options)
