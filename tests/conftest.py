@@ -15,6 +15,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Compiling takes two thirds of the time, running what was compiled hardly any.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has a core: threads of all of them would wait for each other.
+    for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
 
 # The same examples on every run; no deadline, because a first call compiles.
 hypothesis.settings.register_profile("fixed", deadline=None, derandomize=True, database=None)

@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 NAMES = cards.names()
 # One of each family.
 QUICK = (
-    *("yolov3-tiny", "yolov4-tiny", "yolov4", "yolov5n", "yolox-nano", "yolox-darknet53"),
-    *("yolov7-tiny", "yolov8n", "yolov10n", "yolo11n"),
+    *("yolov3-tiny", "yolov4-tiny", "yolov5n", "yolox-nano"),
+    *("yolov7-tiny", "yolov8n", "yolo11n"),
 )
 
 

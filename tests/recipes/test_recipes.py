@@ -271,9 +271,15 @@ def test_a_regression_and_a_card_are_shown_without_data(tmp_path):
     ("text", "assumed"),
     [
         ("model: {head: {type: AnchorFree, num_classes: 3}}\ndata: {path: nowhere}", False),
-        ("model: {head: {type: AnchorFree, num_classes: 3}}", False),
-        ("model: {head: AnchorFree}\ndata: {path: nowhere}", True),
-        ("model: {image_size: 64}\ndata: {path: nowhere}", True),
+        pytest.param(
+            "model: {head: {type: AnchorFree, num_classes: 3}}", False, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "model: {head: AnchorFree}\ndata: {path: nowhere}", True, marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "model: {image_size: 64}\ndata: {path: nowhere}", True, marks=pytest.mark.slow
+        ),
         ("training: {epochs: 3}", True),
         ("task: classification", True),
     ],

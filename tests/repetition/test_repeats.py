@@ -254,7 +254,8 @@ def passes(test):
 
 
 @pytest.mark.parametrize(
-    "name", ["yolov4", pytest.param("yolo-fastest", marks=pytest.mark.slow), "vgg-16"]
+    "name",
+    ["vgg-16", *(pytest.param(n, marks=pytest.mark.slow) for n in ("yolov4", "yolo-fastest"))],
 )
 def test_generated_blocks_match_their_regions_and_pass_ruff(tmp_path, name):
     folder = "yolo_fastest" if name == "yolo-fastest" else "darknet"

@@ -90,7 +90,7 @@ def saved(tmp_path_factory):
     return folder, numbers(model)
 
 
-@pytest.mark.parametrize("kind", ["m.keras", "m.weights.h5"])
+@pytest.mark.parametrize("kind", ["m.keras", pytest.param("m.weights.h5", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_transfer_after_a_change_copies_exactly_the_equal_weights(saved, change, kind):
     folder, source = saved
