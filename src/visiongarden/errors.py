@@ -211,7 +211,7 @@ def fields_spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
 
 
 def model_field(path: str, value: Any) -> str | None:
-    """Return a field of a model as the user writes it, or None where models are built in Python.
+    """Return an override of a field of the model, or None where no recipe describes the model.
 
     Args:
         path: path of the field in the model, such as "head.levels".

@@ -113,7 +113,7 @@ _MAY_RETURN_ARGUMENT = ("_reshape_alias", "_unsafe_view", "lift", "lift_fresh", 
 
 
 def _shared(node: Any) -> list[Any]:
-    """Return the arguments whose memory the results of a node may use."""
+    """Return the arguments that may share memory with the results of a node."""
     import torch
 
     if node.op != "call_function":
@@ -179,7 +179,7 @@ def _nodes(value: Any) -> list[Any]:
 
 
 def _writing_overload(node: Any) -> tuple[Any, str] | None:
-    """Return the variant of an elementwise operation that writes into a tensor, and its name."""
+    """Return the overload of an elementwise operation with an output argument, and its name."""
     import torch
 
     target, result = node.target, _tensor(node)
@@ -207,7 +207,7 @@ def _has_kernel(overload: Any, device: str) -> bool:
 
 
 def _tensor(node: Any) -> Any:
-    """Return the tensor that stands for the result of a node, or None."""
+    """Return the tensor that `make_fx` recorded as the result of a node, or None."""
     import torch
 
     value = node.meta.get("val")

@@ -58,7 +58,7 @@ FAST_PATHS = {
     ),
     "reused_memory": FastPath(
         "reuse",
-        "PyTorch: a captured training step with half of the new memory pages (Speed)",
+        "PyTorch: half of the new memory pages of a captured training step (Speed)",
         "a new tensor for each result",
         ("torch",),
     ),
