@@ -108,8 +108,6 @@ _TWO_STAGES = (
     "model.head={type: MaskRCNN, filters: 64, anchor_size: 4, box_units: 256, "
     "proposals_per_level: 300, proposals: 300, regions: 128}",
 )
-# Longer training of the masks changes little, and takes more than ten minutes on two cores.
-_SHORT = {"epochs": 120, "size": 256}
 _NUCLEI = (DATA / "nuclei_dsb2018", "InstanceMaskFolders")
 
 CASES = {
@@ -119,14 +117,19 @@ CASES = {
     "letters": Case(DATA / "asl_letters", "YOLO", 20, 256, 16, test="test"),
     "bccd": Case(DATA / "bccd", "VOC", 40, test="test"),
     "raccoon": Case(DATA / "raccoon", "VOC", 60),
-    "nuclei16": Case(*_NUCLEI, **_MASKS | _SHORT, copy=few_nuclei),
+    "nuclei16": Case(*_NUCLEI, **_MASKS | {"epochs": 180, "size": 256}, copy=few_nuclei),
     "nuclei16_two_stages": Case(
-        *_NUCLEI, **_MASKS | _SHORT | {"overrides": _TWO_STAGES}, copy=few_nuclei
+        *_NUCLEI,
+        **_MASKS | {"epochs": 120, "size": 256, "overrides": _TWO_STAGES},
+        copy=few_nuclei,
     ),
-    "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS | {"epochs": 180}, min_side=8.0),
+    "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS | {"epochs": 150}, min_side=8.0),
     "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),
 }
-"""Those that are evaluated on "train" overfit 16 images; the others test generalization."""
+"""Those that are evaluated on "train" overfit 16 images; the others test generalization.
+
+The epochs of those with masks make a run of at most ten minutes on two cores.
+"""
 
 
 def small_as_crowd(dataset, size, min_side):

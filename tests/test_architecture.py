@@ -25,7 +25,7 @@ from tests.private_names import (
 import visiongarden as vg
 
 ROOT = Path(__file__).parents[1]
-MAX_PROBES = 41
+MAX_PROBES = 42
 HEAVY = "{'keras', 'tensorflow', 'jax', 'torch', 'cv2', 'matplotlib', 'grain', 'onnx'}"
 
 

@@ -59,6 +59,7 @@ def test_the_notes_of_tensorflow_are_dropped(monkeypatch, capfd, level, shown):
     assert capfd.readouterr().err == shown
 
 
+@pytest.mark.slow
 def test_the_import_prints_nothing():
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     code = "import visiongarden, keras; keras.ops.ones(3)"

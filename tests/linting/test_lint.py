@@ -28,6 +28,7 @@ def call(body, arguments="x"):
     return LAYER + f"    def call(self, {arguments}):\n        {body}\n        return x\n"
 
 
+@pytest.mark.slow
 def test_the_source_of_visiongarden_is_clean():
     assert lint(ROOT / "src" / "visiongarden").findings == ()
 

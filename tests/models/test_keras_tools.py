@@ -67,7 +67,12 @@ def models():
     return made
 
 
-@pytest.mark.parametrize("name", user.MODELS)
+SLOW = ("segmenter", "frozen", "mixed")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in user.MODELS]
+)
 def test_keras_opens_the_file(models, tmp_path, name):
     model = models[name]
     model.save(tmp_path / "m.keras")
