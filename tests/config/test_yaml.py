@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import visiongarden as vg
 from visiongarden.config import Value, dump_yaml, load_yaml, save_yaml
 from visiongarden.config import yaml as config_yaml
+from visiongarden.config.yaml import dump_scalar, load_scalar
 from visiongarden.errors import ConfigError
 
 keys = st.text(max_size=8).filter(lambda key: "${" not in key)
@@ -182,3 +185,21 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 def test_a_saved_file_is_readable_by_others(tmp_path):
     save_yaml(tmp_path / "a.yaml", {})
     assert (tmp_path / "a.yaml").stat().st_mode & 0o044
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3, "3"),
+        ("p3", "p3"),
+        ("3", "'3'"),
+        (("p3", "p4"), "[p3, p4]"),
+        ({"p3": ((10.0, 13.0),)}, "{p3: [[10.0, 13.0]]}"),
+        (None, "null"),
+        (vg.assigners.TaskAligned(top_k=5), "{type: TaskAligned, top_k: 5, alpha: 0.5, beta: 6.0}"),
+    ],
+)
+def test_one_line_of_yaml_is_read_back(value, text):
+    assert dump_scalar(value) == text
+    expected = value.to_dict() if isinstance(value, Value) else json.loads(json.dumps(value))
+    assert load_scalar(text, "test") == expected

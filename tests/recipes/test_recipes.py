@@ -70,7 +70,7 @@ def test_a_recipe_file_is_read_back_unchanged(tmp_path, scenes):
         ("model.decoder.chanels=3", "channels"),
         ("training.epochs=many", "training.epochs: must be a whole number"),
         ("training.epoch=3", "did you mean epochs"),
-        ("model.image_size=100", r"image_size='\[96, 96\]' or model.image_size='\[128, 128\]'"),
+        ("model.image_size=100", "fix: model.image_size=96 or model.image_size=128"),
         ("model.head.num_classes=0", "model.head.num_classes: must be greater than 0"),
         ("training.multi_scale=0.6", "training.multi_scale: must be .*0.5"),
         ("transforms.Mosiac.probability=0", "no element 'Mosiac'"),

@@ -50,12 +50,12 @@ class _Memory:
     """The tensors of a graph that share memory, and the last position at which each is read."""
 
     def __init__(self, nodes: list[Any]) -> None:
-        # A node leads to one whose memory it shares; the last of them allocated the memory.
+        # From a node to another one with the same memory; the owner leads to itself.
         self._leads = {node: node for node in nodes}
         for node in nodes:
             for other in _shared(node):
                 self._leads[self._owner(other)] = self._owner(node)
-        # The owner of memory that several nodes share is the one that comes first.
+        # The owner is the first of the nodes that share memory: the one that allocated it.
         first: dict[Any, Any] = {}
         for node in nodes:
             first.setdefault(self._owner(node), node)

@@ -95,12 +95,19 @@ def dump_scalar(value: Any) -> str:
     """Return a value as one line of YAML, which `load_scalar` reads: `[p3, p4]`.
 
     Args:
-        value: number, text, or a list, tuple or dict of such values.
+        value: number, text or `Value`, or a list, tuple or dict of such values; text stands for
+            any other object.
     """
+
+    def plain(other: Any) -> Any:
+        return other.to_dict() if isinstance(other, Value) else str(other)
+
     # JSON turns tuples into lists.
+    data = json.loads(json.dumps(value, default=plain))
     text: str = yaml.dump(
-        json.loads(json.dumps(value)), Dumper=_Dumper, default_flow_style=True, width=10**6
-    )
+        data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10**6,
+        default_flow_style=True,
+    )  # fmt: skip
     return text.removesuffix("\n").removesuffix("\n...")
 
 

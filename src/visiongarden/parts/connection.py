@@ -102,7 +102,7 @@ def check_image_size(image_size: ImageSize, stride: int) -> None:
     above = tuple(-(-max(side, 1) // stride) * stride for side in image_size)
     valid = dict.fromkeys((below, above))
     near = " or ".join(f"({h}, {w})" for h, w in valid)
-    overrides = [model_field("image_size", size) for size in valid]
+    overrides = [model_field("image_size", h if h == w else [h, w]) for h, w in valid]
     raise UserError(
         f"image size {image_size[0]} × {image_size[1]} is not valid for the model",
         rule=f"height and width are multiples of the largest stride, {stride}",
