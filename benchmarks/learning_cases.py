@@ -128,7 +128,8 @@ CASES = {
 }
 """Those that are evaluated on "train" overfit 16 images; the others test generalization.
 
-The epochs of those with masks make a run of at most ten minutes on two cores.
+The number of epochs of those with masks is a compromise: a run should take about ten minutes on two
+cores.
 """
 
 

@@ -95,8 +95,8 @@ def dump_scalar(value: Any) -> str:
     """Return a value as one line of YAML, which `load_scalar` reads: `[p3, p4]`.
 
     Args:
-        value: number, text or `Value`, or a list, tuple or dict of such values; text stands for
-            any other object.
+        value: number, text or `Value`, or a list, tuple or dict of such values; any other object is
+            written as its text.
     """
 
     def plain(other: Any) -> Any:
