@@ -123,13 +123,12 @@ CASES = {
         **_MASKS | {"epochs": 120, "size": 256, "overrides": _TWO_STAGES},
         copy=few_nuclei,
     ),
-    "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS | {"epochs": 150}, min_side=8.0),
+    "coco_by_masks": Case(DATA / "coco_by", "COCO", **_MASKS | {"epochs": 220}, min_side=8.0),
     "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),
 }
 """Those that are evaluated on "train" overfit 16 images; the others test generalization.
 
-The number of epochs of those with masks is a compromise: a run should take about ten minutes on two
-cores.
+Those with masks have as many epochs as their targets need, AP50 of 0.9 for boxes and 0.8 for masks.
 """
 
 
