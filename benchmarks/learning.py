@@ -62,7 +62,7 @@ def outlines_of(instances):
     """Return the largest polygon of each object's mask, (points, 2) each."""
     if not len(instances):
         return []
-    # OpenCV has no contours of float64.
+    # OpenCV does not accept contours of float64.
     found = [[part.astype(np.float32) for part in parts] for parts in instances.masks.polygons()]
     return [max(parts, key=cv2.contourArea) for parts in found]
 
@@ -190,7 +190,7 @@ def main():
     options = parser.parse_args()
     if options.only != "ours" and not Path(options.peer_python).is_file():
         # Before the first training, not after it.
-        parser.error(f"the peer's Python {options.peer_python} does not exist: add --only ours")
+        parser.error(f"--peer-python {options.peer_python} does not exist: add --only ours")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         case = case_of(options)

@@ -1,4 +1,4 @@
-"""Large memory pages: when a command is started again, and with which environment."""
+"""When `train` restarts with large memory pages, and with which environment."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ def test_training_starts_again(tmp_path, backend):
     others = {k: v for k, v in os.environ.items() if k != VARIABLE}
     environment = others | {"KERAS_BACKEND": backend}
     if with_large_pages(environment) is None:
-        pytest.skip("this system has no large pages for programs that ask for them")
+        pytest.skip("this system does not offer large pages on request")
     (tmp_path / "probe.py").write_text(
         f"import os\nopen('found', 'a').write(os.environ.get({VARIABLE!r}, 'none') + ' ')\n"
     )

@@ -47,7 +47,7 @@ def reuse_memory(graph: Any) -> int:
 
 
 class _Memory:
-    """The tensors of a graph that share memory, and the last position at which each is read."""
+    """Which tensors of a graph share memory, and the position at which it is last read."""
 
     def __init__(self, nodes: list[Any]) -> None:
         # From a node to another one with the same memory; the owner leads to itself.
@@ -69,7 +69,7 @@ class _Memory:
                 self._last[owner] = max(self._last[owner], read)
 
     def is_free(self, argument: Any, node: Any, position: int) -> bool:
-        """Return whether a node may write into the memory of its argument."""
+        """Return whether a node may write its result into the memory of an argument."""
         owner = self._owner(argument)
         if not _allocates(owner) or self._last[owner] > position:
             return False
@@ -87,7 +87,7 @@ class _Memory:
         )
 
     def join(self, node: Any, argument: Any) -> None:
-        """Note that a node writes into the memory of its argument."""
+        """Record that a node writes its result into the memory of an argument."""
         mine, owner = self._owner(node), self._owner(argument)
         self._leads[mine] = owner
         self._last[owner] = max(self._last[owner], self._last[mine])
@@ -106,7 +106,7 @@ _NEW = (
     *("max_pool2d_with_indices_backward", "mm", "native_batch_norm_backward", "sum"),
     *("upsample_bilinear2d_backward", "upsample_nearest2d_backward"),
 )
-"""Operations that allocate what they return, beside those that work on each element."""
+"""Operations that return new memory, besides the elementwise ones."""
 
 _MAY_RETURN_ARGUMENT = ("_reshape_alias", "_unsafe_view", "lift", "lift_fresh", "native_dropout")
 """Operations that may return the memory of their argument without declaring it."""
@@ -163,7 +163,7 @@ def _name(overload: Any) -> str:
 
 
 def _arguments(node: Any) -> Iterable[tuple[Any, Any]]:
-    """Yield the declaration and the value of each argument of a node."""
+    """Yield each argument of a node: its declaration in the schema, and its value."""
     for number, argument in enumerate(node.target._schema.arguments):
         if number < len(node.args):
             yield argument, node.args[number]
