@@ -18,11 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import visiongarden as vg  # before Keras: see `use_onednn`
+
+# isort: split
 import keras
 import numpy as np
 from sklearn.metrics import accuracy_score
 
-import visiongarden as vg
 from visiongarden.data import read
 from visiongarden.evaluation import predict
 from visiongarden.recipes import resolve, train

@@ -25,10 +25,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import visiongarden as vg  # before Keras: see `use_onednn`
+
+# isort: split
 import keras
 import numpy as np
 
-import visiongarden as vg
 from benchmarks.harness import ROOT, machine, save_result
 from visiongarden.recipes import resolve, train
 

@@ -19,12 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+import visiongarden as vg  # before Keras: see `use_onednn`
+
+# isort: split
 import cv2
 import keras
 import numpy as np
 from keras import layers
 
-import visiongarden as vg
 from visiongarden.data import read
 from visiongarden.evaluation import predict
 from visiongarden.recipes import resolve, train

@@ -20,10 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import visiongarden as vg  # before Keras: see `use_onednn`
+
+# isort: split
 import keras
 import numpy as np
 
-import visiongarden as vg
 from visiongarden.weights import transfer
 from visiongarden.weights.sources import open_source
 

@@ -5,14 +5,19 @@ and later ones. On others, convolutions and their gradients run on Eigen. **Gain
 on a processor with AVX2 takes 0.4 of the time (benchmarks/RESULTS.md, Speed). Results are the same
 up to rounding. **Switch:** `onednn`, or `TF_ENABLE_ONEDNN_OPTS`, the variable of TensorFlow, which
 is left as it is if it has a value.
+
+TensorFlow reads the variable when it is imported, so a script that imports Keras before
+visiongarden computes without oneDNN. `warn_without_onednn` reports it.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,15 +26,53 @@ from visiongarden.backends.switches import is_named
 
 VARIABLE = "TF_ENABLE_ONEDNN_OPTS"
 
+_CHOSEN_BY_TENSORFLOW = {
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+}
+"""Flags of the processors on which TensorFlow uses oneDNN without the variable."""
+
 _NOTES = (b"before absl::InitializeLog() is called", b"oneDNN custom operations are on")
 
 
 def use_onednn() -> None:
     """Let TensorFlow use oneDNN; does nothing if TensorFlow is imported already."""
-    # TensorFlow reads the variable once, when it is imported.
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     if is_x86 and "tensorflow" not in sys.modules and not is_named("onednn"):
         os.environ.setdefault(VARIABLE, "1")
+
+
+@functools.cache
+def warn_without_onednn() -> None:
+    """Warn, once in a process, that TensorFlow computes on the CPU without oneDNN.
+
+    There is no warning if the variable of TensorFlow or the switch states that this is meant.
+    """
+    import keras
+
+    from visiongarden.backends.training_state import is_on_accelerator
+
+    # The variable is only unset if TensorFlow was there before `use_onednn`.
+    is_set = VARIABLE in os.environ or is_named("onednn")
+    flags = processor_flags()
+    if (
+        is_set
+        or keras.backend.backend() != "tensorflow"
+        or "avx2" not in flags
+        or flags & _CHOSEN_BY_TENSORFLOW
+        or is_on_accelerator()
+    ):
+        return
+    warnings.warn(
+        "TensorFlow was imported before visiongarden and computes without oneDNN, which about "
+        "doubles the time of a training step. Import visiongarden before keras and tensorflow, or "
+        f"set {VARIABLE}=1 (to keep this: {VARIABLE}=0)",
+        stacklevel=3,
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from visiongarden.backends.onednn import warn_without_onednn
 from visiongarden.data.model_pixels import check_pixels
 from visiongarden.errors import NotFiniteError, UserError
 from visiongarden.evaluation.decoding import outputs_of
@@ -37,6 +38,7 @@ class Predictor:
     def __init__(
         self, model: Any, image_size: ImageSize | None = None, postprocess: Any = None
     ) -> None:
+        warn_without_onednn()
         self.model = model
         task = task_of(model)
         self._outputs = task.needed_outputs(outputs_of(model))

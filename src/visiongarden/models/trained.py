@@ -19,6 +19,7 @@ from visiongarden.backends.accumulation import (
 )
 from visiongarden.backends.distribution import begin_step, replicas, summed
 from visiongarden.backends.jax_step import JaxStep, compiles_steps, steps_return_state
+from visiongarden.backends.onednn import warn_without_onednn
 from visiongarden.backends.replicas import of_all_replicas, replicated_step
 from visiongarden.backends.torch_step import TorchStep, uses_torch_step
 from visiongarden.backends.tracing import keeps_unknown_sizes
@@ -84,6 +85,7 @@ class TrainedByHead(WithTargets):  # noqa: VG101  a base class
             >>> sorted(history.history)
             ['class', 'loss', 'val_class', 'val_loss', 'val_top1']
         """
+        warn_without_onednn()
         given = inspect.signature(super().fit).bind(*args, **kwargs).arguments
         if isinstance(given.get("x"), Epochs):
             epochs = given.get("epochs", 1)
