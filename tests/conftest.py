@@ -1,5 +1,6 @@
 """Every test runs seeded, quietly and on the backend that KERAS_BACKEND names."""
 
+import gc
 import importlib.util
 import os
 import random
@@ -36,6 +37,12 @@ def pytest_configure(config):
 
         # On a GPU convolutions would round to ten bits, and exact values are compared.
         torch.backends.cudnn.allow_tf32 = False
+
+
+def pytest_collection_finish(session):
+    # What the modules of the tests hold is never freed: the collector need not visit it each time.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header():

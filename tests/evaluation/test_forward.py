@@ -63,6 +63,7 @@ def test_a_cached_pass_uses_the_current_weights():
         np.testing.assert_allclose(kept, again[name], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_each_size_has_a_pass_and_the_oldest_is_dropped(calls):
     model = detector(None)
     sizes = [(32 * n, 32) for n in range(1, MAX_SIZES + 2)]

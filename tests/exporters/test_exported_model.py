@@ -117,7 +117,7 @@ def test_it_is_evaluated_like_the_model():
 @pytest.mark.parametrize(
     "head",
     [
-        vg.heads.Classification(num_classes=3),
+        pytest.param(vg.heads.Classification(num_classes=3), marks=pytest.mark.slow),
         pytest.param(vg.heads.MultiLabel(num_classes=3, threshold=0.3), marks=pytest.mark.slow),
         vg.heads.Regression(
             names=("angle", "speed"), units=("rad", "m/s"), means=(0.1, 2.0), scales=(0.5, 3.0)

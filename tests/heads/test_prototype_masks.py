@@ -132,8 +132,9 @@ def detector(head):
     )
 
 
-@pytest.mark.slow_backends
-@pytest.mark.parametrize("name", ["free", pytest.param("based", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.backends
+@pytest.mark.parametrize("name", ["free", "based"])
 def test_a_detector_with_masks_trains_reopens_and_predicts(tmp_path, name):
     model = detector(HEADS[name])
     model.compile(keras.optimizers.SGD(1e-2), **for_one_step())

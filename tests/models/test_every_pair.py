@@ -50,22 +50,31 @@ def test_every_part_is_included():
     assert set(HEADS) == set(heads.__all__) - {"PrototypeMasks"}  # a mixin
 
 
-# Each backbone and each decoder is in a quick pair.
-QUICK = {
-    (names[i % len(names)], PYRAMIDS[i % len(PYRAMIDS)])
+DETECTION = {name: head for name, head in HEADS.items() if head.task == "detection"}
+
+# Each backbone, each decoder and each head is in a quick combination.
+QUICK = [
+    (names[i % len(names)], PYRAMIDS[i % len(PYRAMIDS)], list(DETECTION)[i % len(DETECTION)])
     for names in [sorted({backbone for backbone, _ in PAIRS})]
-    for i in range(max(len(names), len(PYRAMIDS)))
-}
+    for i in range(max(len(names), len(PYRAMIDS), len(DETECTION)))
+]
 
 
-@pytest.mark.parametrize(
-    ("backbone", "decoder"),
-    [pytest.param(*pair, marks=[] if pair in QUICK else pytest.mark.slow) for pair in PAIRS],
-)
+@pytest.mark.parametrize(("backbone", "decoder", "head"), QUICK)
+def test_parts_fit(backbone, decoder, head):
+    assert_fit(backbone, decoder, [head])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("backbone", "decoder"), PAIRS)
 def test_every_pair_fits(backbone, decoder):
+    assert_fit(backbone, decoder, DETECTION)
+
+
+def assert_fit(backbone, decoder, names):
     giver = small(BACKBONES[backbone], levels=LEVELS)
     taker = small(DECODERS[decoder], levels=LEVELS)
-    for head in (h for h in HEADS.values() if h.task == "detection"):
+    for head in map(DETECTION.get, names):
         last = small(head, num_classes=3)
         channels = {spec.channels for spec in taker.spec(giver.spec()).values()}
         if head is heads.RetinaNetHead and len(channels) > 1:

@@ -225,6 +225,7 @@ def test_a_rate_that_a_callback_lowers_is_used(monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow  # the same of a classifier and a detector is quick
 def test_a_segmenter_is_evaluated_on_arrays():
     """Keras's evaluation and ours compute the same metrics."""
     levels = ("p2", "p3")

@@ -67,7 +67,7 @@ def models():
     return made
 
 
-SLOW = ("segmenter", "frozen", "mixed")
+SLOW = ("segmenter", "frozen", "mixed", "classifier")
 
 
 @pytest.mark.parametrize(

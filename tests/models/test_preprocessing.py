@@ -240,6 +240,7 @@ class FiveBands(vg.Detector):
         )
 
 
+@pytest.mark.slow
 def test_a_subclass_with_its_own_preprocessing(tmp_path, monkeypatch):
     model = FiveBands(bands=6)
     model.save(tmp_path / "m.keras")

@@ -161,9 +161,11 @@ def test_evaluation_uses_the_resize_of_the_model():
     ("layout", "value_range", "expected"),
     [
         (vg.data.Layout(3, "uint8"), None, 114),
-        (vg.data.Layout(1, "uint16"), None, round(114 / 255 * 65535)),
+        pytest.param(
+            vg.data.Layout(1, "uint16"), None, round(114 / 255 * 65535), marks=pytest.mark.slow
+        ),
         (vg.data.Layout(1, "uint16"), (0, 4095), round(114 / 255 * 4095)),
-        (vg.data.Layout(4, "float32"), (0, 1), 114 / 255),
+        pytest.param(vg.data.Layout(4, "float32"), (0, 1), 114 / 255, marks=pytest.mark.slow),
     ],
 )
 def test_borders_are_the_same_gray_for_every_type(layout, value_range, expected):

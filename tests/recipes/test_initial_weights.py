@@ -88,7 +88,11 @@ def values(model):
     return {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
 
 
-@pytest.mark.parametrize("form", ["run", "recipe", "override", "checkpoint"])
+@pytest.mark.parametrize(
+    "form",
+    ["run", "recipe"]
+    + [pytest.param(f, marks=pytest.mark.slow) for f in ("override", "checkpoint")],
+)
 def test_what_weights_may_be(scenes, run, tmp_path, trained, form, caplog):
     caplog.set_level("INFO", logger="visiongarden")
     source = vg.load(run / "best.keras")

@@ -140,6 +140,7 @@ def test_which_folders_hold_only_an_unfinished_first_epoch(tmp_path, files, unfi
         assert new_folder(tmp_path, tmp_path) == tmp_path
 
 
+@pytest.mark.slow  # tests/training/test_checkpoints.py has full disks of quick runs
 def test_a_full_disk_in_the_first_epoch_names_the_command_to_resume(tmp_path, data, monkeypatch):
     folder = tmp_path / "run"
 
@@ -209,7 +210,9 @@ def run(one_epoch, tmp_path, monkeypatch):
         ({"optimizer": optimizer(0.1)}, "optimizer.learning_rate.peak", 0.1),
         pytest.param({"seed": 1}, "seed", 1, marks=pytest.mark.slow),
         pytest.param({"batch_size": 2}, "batch_size", 2, marks=pytest.mark.slow),
-        ({"precision": "mixed_float16"}, "precision", "mixed_float16"),
+        pytest.param(
+            {"precision": "mixed_float16"}, "precision", "mixed_float16", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_a_refused_resume_changes_no_file(run, changes, name, value):
@@ -253,7 +256,7 @@ def the_same_files(root):
     ("change", "received"),
     [
         (another_image, "train: the image files differ"),
-        (another_class, "train: .*the annotations differ"),
+        pytest.param(another_class, "train: .*the annotations differ", marks=pytest.mark.slow),
         pytest.param(fewer_images, "train: 10 images instead of 12", marks=pytest.mark.slow),
         pytest.param(another_val, "val: the image names differ", marks=pytest.mark.slow),
     ],

@@ -174,7 +174,7 @@ def test_the_projects_own_tests_pass(folder):
 
 
 @pytest.mark.parametrize(
-    "kind", ["layer", "head", pytest.param("mask_head", marks=pytest.mark.slow)]
+    "kind", ["layer", *(pytest.param(k, marks=pytest.mark.slow) for k in ("head", "mask_head"))]
 )
 def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
     test = imported(f"test_fresh_{kind}", monkeypatch, folder / "plain")

@@ -57,19 +57,30 @@ def run(*arguments):
     ("source", "inputs", "shape"),
     [
         (valid.WithDropout, None, "(3, 16, 24, 8) -> (3, 16, 24, 8)"),
-        (valid.WithDropout(5), (2, 6, 4, 3), "(3, 6, 4, 3) -> (3, 6, 4, 5)"),
+        pytest.param(
+            valid.WithDropout(5),
+            (2, 6, 4, 3),
+            "(3, 6, 4, 3) -> (3, 6, 4, 5)",
+            marks=pytest.mark.slow,
+        ),
         (vg.layers.Sum(), [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 2)"),
-        (valid.TwoInputs, [(2, 4, 4, 2)] * 2, "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)"),
+        pytest.param(
+            valid.TwoInputs,
+            [(2, 4, 4, 2)] * 2,
+            "(3, 4, 4, 2), (3, 4, 4, 2) -> (3, 4, 4, 8)",
+            marks=pytest.mark.slow,
+        ),
         (valid.Words(4), np.array([[1, 2], [3, 0]]), "(2, 2) -> (2, 2, 4)"),
         (
             vg.decoders.FPN(channels=4, levels=("p3", "p4")),
             FeatureSpec({"p3": LevelSpec(2, 8), "p4": LevelSpec(5, 16)}),
             "(3, 8, 12, 2), (3, 4, 6, 5) -> (3, 8, 12, 4), (3, 4, 6, 4)",
         ),
-        (
+        pytest.param(
             vg.heads.AnchorFree(num_classes=2, bins=2),
             {"p4": (2, 4, 6, 5)},
             "(3, 4, 6, 5) -> (3, 4, 6, 8), (3, 4, 6, 2)",
+            marks=pytest.mark.slow,
         ),
         (
             keras.Sequential([keras.Input((4, 6, 3)), keras.layers.Conv2D(2, 1)]),

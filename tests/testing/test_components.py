@@ -30,8 +30,8 @@ def register(monkeypatch):
 
 @pytest.mark.parametrize(
     "name",
-    # A third of them in the quick tests, of every kind some.
-    [pytest.param(n, marks=[pytest.mark.slow] if i % 3 else []) for i, n in enumerate(WRONG)],
+    # A sixth of them in the quick tests.
+    [pytest.param(n, marks=[pytest.mark.slow] if i % 6 else []) for i, n in enumerate(WRONG)],
 )
 def test_the_check_finds_the_bug(name, register):
     component, check = WRONG[name]

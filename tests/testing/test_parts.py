@@ -9,10 +9,7 @@ from visiongarden.testing import check, check_many
 FAST = {
     zoo.CenterBoxes,
     zoo.LossRaises,
-    zoo.IgnoresObjectness,
-    zoo.CountedBackbone,
     zoo.CallableField,
-    zoo.CallablesInATuple,
     zoo.OneColumnTooMany,
 }
 ROLE = ("fields_used", "loss", "decode", "loss_decode")

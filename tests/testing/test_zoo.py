@@ -22,6 +22,10 @@ def assert_reported(reports, classes, cls):
     assert advice in finding.advice
 
 
+def slow(cls):
+    return pytest.param(cls, marks=pytest.mark.slow)
+
+
 IN_ANOTHER_PROCESS = (zoo.HoldsALambdaLayer, zoo.DrawsAConstant)
 """Layers whose bug shows only where the file is opened in another process."""
 
@@ -67,15 +71,19 @@ def test_the_subtle_bug_is_reported(subtle_reports, cls):
 @pytest.mark.parametrize(
     "cls",
     [
-        subtle.MultipliedList,
-        subtle.ZeroGateOnZeroConv,
-        subtle.UpdatesHalf,
         subtle.PythonRandom,
-        subtle.IntegerSeed,
         subtle.TensorMadeInBuild,
-        subtle.PrivateLayerList,
+        *map(
+            slow,
+            (
+                subtle.MultipliedList,
+                subtle.ZeroGateOnZeroConv,
+                subtle.UpdatesHalf,
+                subtle.IntegerSeed,
+                subtle.PrivateLayerList,
+            ),
+        ),
     ],
-    ids=lambda cls: cls.__name__,
 )
 def test_the_subtle_bug_is_reported_on_every_backend(cls):
     name, advice = subtle.ZOO[cls]
@@ -88,18 +96,22 @@ def test_the_subtle_bug_is_reported_on_every_backend(cls):
 @pytest.mark.parametrize(
     "cls",
     [
-        zoo.SublayerMadeInCall,
         zoo.PythonIf,
         zoo.NumpyInCall,
-        zoo.FoldsTheBatch,
-        zoo.BroadcastSkip,
-        zoo.SoftmaxByHand,
-        zoo.UnusedBranch,
         zoo.CountsInInference,
-        zoo.NeverDrops,
-        zoo.HardCodedSides,
+        *map(
+            slow,
+            (
+                zoo.SublayerMadeInCall,
+                zoo.FoldsTheBatch,
+                zoo.BroadcastSkip,
+                zoo.SoftmaxByHand,
+                zoo.UnusedBranch,
+                zoo.NeverDrops,
+                zoo.HardCodedSides,
+            ),
+        ),
     ],
-    ids=lambda cls: cls.__name__,
 )
 def test_the_bug_is_reported_on_every_backend(cls):
     name, advice = zoo.ZOO[cls]

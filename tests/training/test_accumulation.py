@@ -67,7 +67,8 @@ def assert_one_update(make, batch, tmp_path, pieces=2, **changes):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow
+@pytest.mark.backends
 def test_terms_with_one_count(tmp_path):
     """The numbers of objects of the two halves of the batch differ."""
     (batch,) = two_processes.batches(1)

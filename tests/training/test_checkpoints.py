@@ -139,7 +139,8 @@ def test_a_killed_run_is_the_same_run(tmp_path, whole, steps):
     assert_equal(whole[0], read_state(newest_checkpoint(folder)))
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow
+@pytest.mark.backends
 def test_a_killed_run_in_bfloat16_is_the_same_run(tmp_path):
     complete, killed = tmp_path / "complete", tmp_path / "killed"
     _, expected = run(complete, precision="mixed_bfloat16")
