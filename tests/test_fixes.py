@@ -122,6 +122,8 @@ def texts(expression, around):
         return ["".join(pair) for pair in itertools.product(*sides)]
     if isinstance(expression, ast.Call) and ast.unparse(expression.func) == "option":
         return [_part(expression)]
+    if isinstance(expression, ast.Call) and ast.unparse(expression.func) == "as_override":
+        return [path + "=" + OPEN for path in texts(expression.args[0], around)]
     if isinstance(expression, ast.Call):
         return _texts_of_call(expression, around)
     if isinstance(expression, ast.Name):

@@ -1,4 +1,5 @@
 import contextlib
+import shlex
 
 import pytest
 from hypothesis import given
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 from tests.config.values import Circle, Drawing, Square
 
 from visiongarden.config import Value, apply_overrides
+from visiongarden.config.overrides import as_override
 from visiongarden.errors import ConfigError
 
 SQUARE = {"type": "Square", "side": 2.0}
@@ -98,6 +100,24 @@ def test_typed_values(overrides, drawing):
 def test_wrong_fields_of_typed_values(override, message):
     with pytest.raises(ConfigError, match=message):
         Drawing.from_dict(apply_overrides(Drawing().to_dict(), [override]))
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text().filter(lambda text: "${" not in text)
+    | st.sampled_from(["yes", "1e-3", "010", "~", "", "*", "it's", "a b", "$HOME", "p3, p4"])
+)
+
+
+@given(
+    SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(st.text("ab"), SCALARS, max_size=3)
+)
+def test_an_override_that_a_fix_shows_sets_the_value(value):
+    words = shlex.split(as_override("a.b", value))
+    assert apply_overrides({"a": {"c": 1}}, words) == {"a": {"c": 1, "b": value}}
 
 
 def test_parts_of_a_model():

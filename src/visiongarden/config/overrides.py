@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from visiongarden.config.yaml import load_scalar
+from visiongarden.config.yaml import dump_scalar, load_scalar
 from visiongarden.errors import ConfigError, nearest
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\.\d+|\[\d+\])*")
@@ -47,6 +48,16 @@ def apply_overrides(
     for steps, value, text in sorted(parsed, key=_types_from_the_root):
         _set(result, steps, value, text)
     return result
+
+
+def as_override(path: str, value: Any) -> str:
+    """Return the override that sets a field, as it is written in a shell: `levels='[p3, p4]'`.
+
+    Args:
+        path: path of the field, such as `model.head.levels`.
+        value: value as `dump_scalar` accepts it.
+    """
+    return f"{path}={shlex.quote(dump_scalar(value))}"
 
 
 _Override = tuple[list[str], Any, str]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from visiongarden.config import Value
+from visiongarden.config.overrides import as_override
 from visiongarden.data import Preprocessing
 from visiongarden.errors import UserError, option, spelled
 from visiongarden.models import Joined
@@ -148,7 +147,10 @@ class InitialWeights(Value):
         Raises:
             UserError: The source cannot be opened.
         """
-        with spelled(as_override), open_source(self.file, state_dict=self.state_dict) as opened:
+        with (
+            spelled(_field_of_weights),
+            open_source(self.file, state_dict=self.state_dict) as opened,
+        ):
             return opened.preprocessing
 
     def load_into(self, model: Joined) -> TransferReport:
@@ -158,7 +160,7 @@ class InitialWeights(Value):
             UserError: The source cannot be opened or is damaged, a pattern matches nothing, or less
                 than `min_coverage` of the backbone would be loaded. The model is unchanged then.
         """
-        with spelled(as_override):
+        with spelled(_field_of_weights):
             return copy_weights(
                 self.file,
                 model,
@@ -177,10 +179,7 @@ def initial_weights(given: Any) -> Any:
     return {"source": str(given)} if isinstance(given, str | Path) else given
 
 
-def as_override(name: str, value: Any) -> str:
+def _field_of_weights(name: str, value: Any) -> str:
     """Spell an argument of `transfer` as an override, which works in Python and for `train`."""
     field = f"model.weights.{'rules' if name == 'rename' else name}"
-    if value is None:
-        return field
-    text = json.dumps(value) if isinstance(value, Mapping | list | tuple) else str(value)
-    return f"{field}={shlex.quote(text)}"
+    return field if value is None else as_override(field, value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from visiongarden import inspect
 from visiongarden.config import load_yaml
+from visiongarden.config.yaml import dump_scalar
 from visiongarden.models import Joined
 from visiongarden.parts import IMAGE
 from visiongarden.recipes.recipe import Recipe
@@ -65,7 +65,7 @@ def show(
     given = head if isinstance(head, dict) else {}
     words, assumed = task.assumption(ASSUMED_CLASSES)
     missing = {name: value for name, value in assumed.items() if name not in given}
-    overrides = [f"model.head.{name}={json.dumps(value)}" for name, value in missing.items()]
+    overrides = [f"model.head.{name}={dump_scalar(value)}" for name, value in missing.items()]
     figure = inspect.show(_built(resolve(fields, overrides=overrides)), image_size)
     if not missing:
         return figure

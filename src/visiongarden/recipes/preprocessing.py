@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from typing import Any
 
+from visiongarden.config.overrides import as_override
 from visiongarden.data import Preprocessing
 from visiongarden.data.channels import check_layout, layout_in
 from visiongarden.data.layout import RGB, Layout
@@ -50,7 +49,7 @@ def preprocessing_for(
 
     def fix(layout: Layout) -> str:
         suits = needed.for_layout(layout) if needed else Preprocessing.for_images(layout)
-        return f"model.preprocessing={shlex.quote(json.dumps(suits.stated()))}"
+        return as_override("model.preprocessing", suits.stated())
 
     try:
         recipe.model.backbone.check_preprocessing(chosen)

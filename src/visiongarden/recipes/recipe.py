@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic import Field, TypeAdapter, field_validator, model_validator
 
 from visiongarden.backends.weightless import weightless
 from visiongarden.config import Value
-from visiongarden.config.yaml import dump_scalar
+from visiongarden.config.overrides import as_override
 from visiongarden.data import Channels, Preprocessing
 from visiongarden.data.combined import MAX_WEIGHT
 from visiongarden.data.readers import Reader
@@ -29,9 +28,9 @@ from visiongarden.transforms import Resizing, Transform
 from visiongarden.types import ImageSize, stride_of
 
 
-def _as_override(path: str, value: Any) -> str:
+def _field_of_model(path: str, value: Any) -> str:
     """Spell a field of the model as an override, which works in Python and for `train`."""
-    return f"model.{path}={shlex.quote(dump_scalar(value))}"
+    return as_override(f"model.{path}", value)
 
 
 class Model(Value):
@@ -114,7 +113,7 @@ class Model(Value):
         Raises:
             UserError: A side is not a multiple of the stride.
         """
-        with fields_spelled(_as_override):
+        with fields_spelled(_field_of_model):
             check_image_size(self.image_size, self.largest_stride)
 
     @property
@@ -314,7 +313,7 @@ class Recipe(Value):
         kind: Any = find(self.task).model
         arguments = {"preprocessing": parts.preprocessing, "resize": parts.resize} | options
         # The recipe does not name the head among several whose field is wrong.
-        with nullcontext() if self.model.heads is not None else fields_spelled(_as_override):
+        with nullcontext() if self.model.heads is not None else fields_spelled(_field_of_model):
             model: Joined = kind(
                 backbone=parts.backbone,
                 decoder=parts.decoder,

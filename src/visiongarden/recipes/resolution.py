@@ -18,7 +18,7 @@ from visiongarden.errors import ConfigError, DataError, spelled
 from visiongarden.parts import Backbone, Head
 from visiongarden.recipes.initial_weights import initial_weights
 from visiongarden.recipes.recipe import Data, Recipe, datasets_of, task_of_head
-from visiongarden.recipes.splits import as_override, read_split
+from visiongarden.recipes.splits import field_of_data, read_split
 from visiongarden.recipes.training_defaults import (
     LENGTH,
     default_length,
@@ -232,7 +232,7 @@ def chosen_task(fields: Mapping[str, Any]) -> Task:
     if not isinstance(first, Mapping) or first.get("path") is None:
         return DetectionTask()
     found = Data.from_dict(first)
-    with spelled(partial(as_override, "train", number=number)):
+    with spelled(partial(field_of_data, "train", number=number)):
         root, reader = opened(found.path, found.reader)
         # Datasets of most readers have the same annotations, so that none needs to be read.
         if reader.annotations and is_decided(reader.annotations):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -17,6 +15,7 @@ from visiongarden.backends.distribution import decided, is_first, reported
 from visiongarden.backends.engine import engine
 from visiongarden.backends.random_state import seed_everything
 from visiongarden.config import load_yaml, save_yaml
+from visiongarden.config.overrides import as_override
 from visiongarden.config.value import unregistered_in
 from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
 from visiongarden.evaluation import evaluate_together, make_validator
@@ -47,7 +46,7 @@ from visiongarden.recipes.run_folder import (
     new_folder,
     resumed_folder,
 )
-from visiongarden.recipes.splits import Splits, as_override
+from visiongarden.recipes.splits import Splits, field_of_data
 from visiongarden.recipes.training_defaults import warn_of_few_steps
 from visiongarden.recipes.training_result import TrainingResult
 from visiongarden.recipes.versions import save_environment, versions_in_use
@@ -215,7 +214,7 @@ def _train(
     warnings = splits.check()
     train_set, val_set, data = splits.train, splits.val, splits.fingerprint()
     check_agreement(lambda: {"data": data})
-    with spelled(partial(as_override, "train")):
+    with spelled(partial(field_of_data, "train")):
         preprocessing = preprocessing_for(
             recipe, train_set, val_set, of_weights=start.preprocessing
         )
@@ -306,7 +305,7 @@ def _complete(
 def _field_of_head(head: str | None, name: str, value: Any) -> str:
     """Spell a field of a head as an override; its name is None if it is the only one."""
     owner = "model.head" if head is None else f"model.heads.{head}"
-    return f"{owner}.{name}={shlex.quote(json.dumps(value))}"
+    return as_override(f"{owner}.{name}", value)
 
 
 def _checked_callbacks(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
+from visiongarden.config.overrides import as_override
 from visiongarden.data import Prints, fingerprint, leaked
 from visiongarden.data.combined import Part, combined
 from visiongarden.data.depth import Depth, depth_in
@@ -20,11 +21,11 @@ from visiongarden.tasks import Task
 _MAX_LEAKS = 3
 
 
-def as_override(split: str, name: str, value: Any, number: int | None = None) -> str:
+def field_of_data(split: str, name: str, value: Any, number: int | None = None) -> str:
     """Spell an argument of `read` as an override, which works in Python and for `train`."""
     owner = "data" if number is None else f"data.{number}"
     field = f"{owner}.{split if name == 'split' else name}"
-    return field if value is None else f"{field}={shlex.quote(str(value))}"
+    return field if value is None else as_override(field, value)
 
 
 def read_split(task: Task, data: Data | tuple[Data, ...], split: str) -> Any:
@@ -52,13 +53,13 @@ def read_split(task: Task, data: Data | tuple[Data, ...], split: str) -> Any:
             ]
         )
     number = None if isinstance(data, Data) else 0
-    with spelled(partial(as_override, split, number=number)):
+    with spelled(partial(field_of_data, split, number=number)):
         task.check(found)
     return found
 
 
 def _read_one(data: Data, split: str, number: int | None = None) -> Any:
-    with spelled(partial(as_override, split, number=number)):
+    with spelled(partial(field_of_data, split, number=number)):
         found = read(
             data.path,
             reader=data.reader,

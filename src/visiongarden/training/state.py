@@ -9,7 +9,6 @@ error. `checkpoints` has the files.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ import numpy as np
 
 from visiongarden.backends.distribution import assign_local, local, replicas
 from visiongarden.backends.random_state import restore_rng_states, rng_states
+from visiongarden.config.overrides import as_override
 from visiongarden.data import changes
 from visiongarden.errors import UserError, option
 from visiongarden.storage import parse_json
@@ -358,7 +358,7 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
     listed = differences[:_MAX_LISTED]
     names = ", ".join(field for field, _, _ in listed)
     recipe_fields = [(field, old) for field, old, _ in differences if _is_recipe_field(field)]
-    undo = " ".join(_override(field, old) for field, old in recipe_fields[:_MAX_LISTED])
+    undo = " ".join(as_override(field, old) for field, old in recipe_fields[:_MAX_LISTED])
     raise UserError(
         f"{path} belongs to a different run: {names}{more} changed",
         rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in listed)
@@ -368,12 +368,6 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
         if 0 < len(recipe_fields) <= _MAX_LISTED
         else "train with the recipe.yaml of the run",
     )
-
-
-def _override(field: str, value: Any) -> str:
-    """Return the override that sets a field, as written in a shell."""
-    is_word = isinstance(value, str) and value.replace("_", "").isalnum()
-    return f"{field}={value}" if is_word else shlex.quote(f"{field}={json.dumps(value)}")
 
 
 def _is_recipe_field(field: str) -> bool:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
 
+from visiongarden.config.overrides import as_override
 from visiongarden.errors import UserError
 from visiongarden.samples import Sample, columns
 from visiongarden.transforms.failures import check_pixel_type, named
@@ -145,7 +144,7 @@ class Pipeline:
                 f"{name} has another fill value than the resize of the run",
                 rule="one fill value for all transforms, that of model.resize",
                 received=f"{list(transform.values)} and {list(self.fill)}",
-                fix=f"model.resize={shlex.quote(json.dumps(fields | {'fill': transform.fill}))}",
+                fix=as_override("model.resize", fields | {"fill": transform.fill}),
             )
 
     def _too_many(self, name: str, sample: Sample) -> UserError:
