@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
 
 from visiongarden.terminal import printable
 
@@ -193,15 +193,18 @@ def on_command_line() -> Iterator[None]:
         yield
 
 
-_FIELDS: ContextVar[Callable[[str, Any], str] | None] = ContextVar("fields", default=None)
+FieldSpelling: TypeAlias = Callable[[Any, str, Any], str | None]
+"""Function from a part (None for the model), the name of its field and the value to text."""
+
+_FIELDS: ContextVar[FieldSpelling | None] = ContextVar("fields", default=None)
 
 
 @contextmanager
-def fields_spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
+def fields_spelled(spelling: FieldSpelling) -> Iterator[None]:
     """Set how errors that are raised inside the block spell fields of a model and its parts.
 
     Args:
-        spelling: function from the path of a field, such as "head.levels", and its value to text.
+        spelling: function that returns an override, or None for a part that the recipe lacks.
     """
     token = _FIELDS.set(spelling)
     try:
@@ -210,15 +213,16 @@ def fields_spelled(spelling: Callable[[str, Any], str]) -> Iterator[None]:
         _FIELDS.reset(token)
 
 
-def model_field(path: str, value: Any) -> str | None:
+def model_field(name: str, value: Any, part: Any = None) -> str | None:
     """Return an override of a field of the model, or None where no recipe describes the model.
 
     Args:
-        path: path of the field in the model, such as "head.levels".
+        name: name of the field.
         value: value of the field.
+        part: part of the model that has the field; None for the model itself.
     """
     spelling = _FIELDS.get()
-    return None if spelling is None else spelling(path, value)
+    return None if spelling is None else spelling(part, name, value)
 
 
 def option(name: str, value: Any = None) -> str:

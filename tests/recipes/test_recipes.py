@@ -338,9 +338,11 @@ def test_both_fixes_of_an_image_size_are_overrides(scenes):
         resolve(scenes, overrides=shlex.split(fix)).model.check()
 
 
-def test_the_fix_of_one_head_among_several_is_the_head(scenes):
-    heads = "{a: {type: AnchorFree, levels: [p3, p6]}, b: {type: AnchorFree}}"
+def test_the_fix_of_one_head_among_several_names_it(scenes):
+    heads = "{a: {type: AnchorFree}, b: {type: AnchorFree, levels: [p3, p6]}}"
     overrides = [*TINY, f"model.heads={heads}", "evaluation.monitor=a/AP"]
     with pytest.raises(UserError) as info:
         resolve(scenes, overrides=overrides).build_weightless()
-    assert info.value.fix.startswith("AnchorFree(")
+    assert info.value.fix == "model.heads.b.levels='[p3]'"
+    fixed = resolve(scenes, overrides=[*overrides, *shlex.split(info.value.fix)])
+    fixed.build_weightless()

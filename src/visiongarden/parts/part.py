@@ -123,7 +123,7 @@ class Part(Concise):
         Where a recipe describes the model, these are the overrides, else the source code. The
         changed fields are always written out, even if they equal the defaults.
         """
-        overrides = [model_field(f"{self.role}.{name}", value) for name, value in changes.items()]
+        overrides = [model_field(name, value, self) for name, value in changes.items()]
         if None not in overrides:
             return " ".join(map(str, overrides))
         values = dict(self.model_copy(update=changes).__repr_args__()) | changes

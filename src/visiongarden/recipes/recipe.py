@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -19,18 +18,13 @@ from visiongarden.data.readers.choosing import AUTO, reader_of
 from visiongarden.errors import ConfigError, fields_spelled
 from visiongarden.heads import CombinedHeads
 from visiongarden.models import Joined
-from visiongarden.parts import Backbone, Decoder, Head, check_image_size
+from visiongarden.parts import Backbone, Decoder, Head, Part, check_image_size
 from visiongarden.recipes.evaluation_settings import Evaluation
 from visiongarden.recipes.initial_weights import InitialWeights, initial_weights
 from visiongarden.tasks import DetectionTask, Task, find
 from visiongarden.training import Training
 from visiongarden.transforms import Resizing, Transform
 from visiongarden.types import ImageSize, stride_of
-
-
-def _field_of_model(path: str, value: Any) -> str:
-    """Spell a field of the model as an override, which works in Python and for `train`."""
-    return as_override(f"model.{path}", value)
 
 
 class Model(Value):
@@ -113,8 +107,28 @@ class Model(Value):
         Raises:
             UserError: A side is not a multiple of the stride.
         """
-        with fields_spelled(_field_of_model):
+        with fields_spelled(self.field_as_override):
             check_image_size(self.image_size, self.largest_stride)
+
+    def field_as_override(self, part: Any, name: str, value: Any) -> str | None:
+        """Return the override of a field, which works in Python and for `train`.
+
+        Args:
+            part: Part that has the field; None for the model itself.
+            name: Name of the field.
+            value: Value of the field.
+
+        Returns:
+            The override; None for a part that is not one of the model's.
+        """
+        owners: dict[str, Part | None] = {"": None}
+        owners |= {"backbone.": self.backbone, "decoder.": self.decoder}
+        if isinstance(self.head, CombinedHeads):
+            owners |= {f"heads.{own}.": head for own, head in self.head.heads.items()}
+        else:
+            owners["head."] = self.head
+        found = next((owner for owner, other in owners.items() if other is part), None)
+        return None if found is None else as_override(f"model.{found}{name}", value)
 
     @property
     def largest_stride(self) -> int:
@@ -312,8 +326,7 @@ class Recipe(Value):
         parts = self.model
         kind: Any = find(self.task).model
         arguments = {"preprocessing": parts.preprocessing, "resize": parts.resize} | options
-        # The recipe does not name the head among several whose field is wrong.
-        with nullcontext() if self.model.heads is not None else fields_spelled(_field_of_model):
+        with fields_spelled(parts.field_as_override):
             model: Joined = kind(
                 backbone=parts.backbone,
                 decoder=parts.decoder,
