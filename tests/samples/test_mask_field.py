@@ -81,6 +81,8 @@ def test_pixels_area_and_run_lengths_are_the_same_in_every_format(array):
             np.testing.assert_array_equal(coco_mask.decode(masks.rle()[0]), mask, name)
             assert masks.rle()[0]["counts"] == encoded(mask)["counts"].decode(), name
             json.dumps(masks.rle())
+            together, areas = masks.rle_and_area()
+            assert (together, areas.tolist()) == (masks.rle(), [mask.sum()]), name
             traced = masks.polygons()[0]
             assert polygon_functions.area_of(traced) == mask.sum(), name
             if mask.any():

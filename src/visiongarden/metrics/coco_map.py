@@ -99,12 +99,12 @@ class CocoMeanAveragePrecision:
         crowd = objects.crowd if objects.crowd is not None else np.zeros(len(objects), bool)
         annotated = _xywh(np.asarray(objects.boxes).reshape(-1, 4))
         areas = annotated[:, 2] * annotated[:, 3] if objects.area is None else objects.area
-        if self.masks and objects.area is None and objects.masks is not None:
-            areas = objects.masks.area()
         labels = (
             objects.classes if objects.classes is not None else np.zeros(len(objects), np.int32)
         )
-        rles = self._rles(objects, f"the ground truth of image {image_id}")
+        rles, of_masks = self._encoded(objects, f"the ground truth of image {image_id}")
+        if self.masks and objects.area is None and objects.masks is not None:
+            areas = of_masks
         for box, index, many, area, rle in zip(annotated, labels, crowd, areas, rles, strict=True):
             self._ground_truths.append(
                 rle
@@ -123,23 +123,29 @@ class CocoMeanAveragePrecision:
         detections[:, 5], detections[:, 6] = scores, classes + 1
         self._found.append(detections)
         if self.masks:
-            encoded = self._rles(found, f"the detections of image {image_id}")
-            areas = [] if found.masks is None else found.masks.area().tolist()
+            encoded, areas = self._encoded(found, f"the detections of image {image_id}")
             # As COCO's `loadRes` does: the size of a detection is that of its mask.
-            self._masks += [row | {"area": area} for row, area in zip(encoded, areas, strict=True)]
+            self._masks += [
+                row | {"area": area} for row, area in zip(encoded, areas.tolist(), strict=True)
+            ]
 
-    def _rles(self, objects: Instances, whose: str) -> list[dict[str, Any]]:
-        """Return {"segmentation": run lengths} of each object, or {} where boxes are compared."""
+    def _encoded(self, objects: Instances, whose: str) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Return {"segmentation": run lengths} and the area in pixels of each object's mask.
+
+        Where boxes are compared, the dicts are empty and the areas zeros.
+        """
         if not self.masks:
-            return [{}] * len(objects)
+            return [{}] * len(objects), np.zeros(len(objects))
         if objects.masks is None and len(objects):
             raise UserError(
                 f"{whose} have no masks",
                 rule="Instances with masks, for the metrics of masks",
                 fix="instances.replace(masks=vg.samples.Masks.from_bitmaps(bitmaps))",
             )
-        encoded = [] if objects.masks is None else objects.masks.rle()
-        return [{"segmentation": one} for one in encoded]
+        if objects.masks is None:
+            return [], np.zeros(0)
+        encoded, areas = objects.masks.rle_and_area()
+        return [{"segmentation": one} for one in encoded], areas
 
     def result(self) -> dict[str, float]:
         """Return COCO's twelve metrics by name."""

@@ -215,8 +215,14 @@ class Masks:
 
     def rle(self) -> list[dict[str, Any]]:
         """Return COCO's compressed run lengths of each object, ready for JSON."""
-        texts = run_lengths.texts_of(self._runs())
-        return [{"size": list(self.size), "counts": text} for text in texts]
+        return self.rle_and_area()[0]
+
+    def rle_and_area(self) -> tuple[list[dict[str, Any]], np.ndarray]:
+        """Return the results of `rle` and `area`; the pixels are computed once for both."""
+        runs = self._runs()
+        texts = run_lengths.texts_of(runs)
+        areas = np.array([one[1::2].sum() for one in runs], np.float64)
+        return [{"size": list(self.size), "counts": text} for text in texts], areas
 
     def to_coco(self) -> list[Any]:
         """Return the `segmentation` of each object as in COCO annotations, ready for JSON.

@@ -5,6 +5,7 @@ Both types share one interface, and both remember which part of the object earli
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, TypeAlias
 
 import cv2
@@ -254,7 +255,7 @@ class PixelMask:
         if not source.pixels.size:
             return self.share
         matrix = np.eye(3) if self.matrix is None else self.matrix
-        if (matrix[2] == (0, 0, 1)).all():
+        if matrices.is_affine(matrix):
             height, width = source.pixels.shape
             corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
             corners += np.array([source.column, source.row], np.float32)
@@ -371,6 +372,13 @@ def _reach(
 ) -> tuple[int, int, int, int]:
     """Return the xyxy rectangle of the canvas to which a transform moves an image."""
     height, width = source
+    if matrices.is_affine(matrix):
+        # The same without arrays: of small objects, most of the time is that of calling NumPy.
+        (left, right), (top, bottom) = (
+            _span(to_x, to_y, start, source, limit)
+            for (to_x, to_y, start), limit in zip(matrix[:2].tolist(), size[::-1], strict=True)
+        )
+        return left, top, right, bottom
     corners = np.array([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], np.float64)
     moved = corners @ matrix.T
     if (moved[:, 2] < matrices.MIN_DEPTH).any():
@@ -382,6 +390,18 @@ def _reach(
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
+def _span(
+    to_x: float, to_y: float, start: float, source: tuple[int, ...], limit: int
+) -> tuple[int, int]:
+    """Return the first pixel and the one after the last on one axis, for one row of a matrix."""
+    reach = sorted((0.0, to_x * source[1])), sorted((0.0, to_y * source[0]))
+    low, high = (start + across + down for across, down in zip(*reach, strict=True))
+    return (
+        math.floor(min(max(low - 0.01, 0.0), limit)),
+        math.ceil(min(max(high + 0.01, 0.0), limit)),
+    )
+
+
 def _resampled(pixels: np.ndarray, matrix: np.ndarray, size: ImageSize) -> np.ndarray:
     matrix = matrices.of_pixel_centers(matrix)
     if max(*pixels.shape, *size) > _OPENCV_SIDE:
@@ -389,6 +409,8 @@ def _resampled(pixels: np.ndarray, matrix: np.ndarray, size: ImageSize) -> np.nd
     found = cv2.warpPerspective(
         pixels.astype(np.uint8), matrix, (size[1], size[0]), flags=cv2.INTER_NEAREST
     ).astype(bool)
+    if matrices.is_affine(matrix):
+        return np.asarray(found)
     depth = np.linalg.inv(matrix)[2]
     corners = np.array([[0, 0, 1], [0, size[0], 1], [size[1], 0, 1], [size[1], size[0], 1]])
     if (corners @ depth <= 0).any():

@@ -76,6 +76,11 @@ def checked_matrix(matrix: Any) -> np.ndarray:
     return found / (i if affine else max(abs(g), abs(h), abs(i)))
 
 
+def is_affine(matrix: np.ndarray) -> bool:
+    """Return whether the third row of a matrix is 0, 0, 1: parallel lines stay parallel."""
+    return bool(matrix[2].tolist() == [0, 0, 1])
+
+
 def mirrors(matrix: np.ndarray) -> bool:
     """Return whether a transform by a checked matrix mirrors what is in front of the camera."""
     return bool(np.linalg.det(matrix) < 0)
