@@ -100,7 +100,7 @@ def ours(case, splits, options, seed, folder):
         "--task", case.task, *case.overrides,
         f"model.image_size={case.size}", f"training.epochs={case.epochs}",
         f"training.batch_size={case.batch}", f"training.seed={seed}", f"data.val={case.val}",
-        f"training.validate_every={max(case.epochs // 60, 1)}",
+        f"training.validate_every={max(case.epochs // case.evaluations, 1)}",
         *([] if options.head is None else [f"model.head.type={options.head}"]), *options.override,
     ]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -29,6 +29,7 @@ class Case:
         min_side: Boxes with a shorter side, in pixels of the network's input, count as crowds.
         task: Task; with masks, their metrics are reported as well.
         overrides: Overrides of the recipe.
+        evaluations: Number of evaluations during training, at most one after each epoch.
         copy: Function of `data` and a folder, which copies the images of the case to that folder.
     """
 
@@ -43,6 +44,7 @@ class Case:
     min_side: float = 0.0
     task: str = "detection"
     overrides: tuple[str, ...] = ()
+    evaluations: int = 60
     copy: Callable[[Path, Path], None] | None = None
 
     def folder(self, scratch):
@@ -98,6 +100,7 @@ _FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
 _MASKS = {
     **_FEW,
     "task": "instance_segmentation",
+    "evaluations": 20,  # with masks, one takes as long as one or two epochs of 16 images
     "overrides": ("model.backbone={type: ResNet, depth: 18, width: 0.5}",),
 }
 _LEVELS = "levels: [p2, p3, p4, p5]"
