@@ -100,7 +100,7 @@ _FEW = {"epochs": 300, "size": 320, "batch": 4, "val": "train", "test": "train"}
 _MASKS = {
     **_FEW,
     "task": "instance_segmentation",
-    "evaluations": 20,  # with masks, one takes as long as one or two epochs of 16 images
+    "evaluations": 20,  # an evaluation with masks takes as long as training on 16 images
     "overrides": ("model.backbone={type: ResNet, depth: 18, width: 0.5}",),
 }
 _LEVELS = "levels: [p2, p3, p4, p5]"

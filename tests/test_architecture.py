@@ -262,8 +262,8 @@ WITHOUT_PUBLIC_NAME = {
     ("tests/repetition/test_repeats.py", "_inbound_nodes"),
     ("tests/backends/test_reuse.py", "_unsafe_view"),
 }
-"""What tests may use: Keras has no public access to the calls of a layer, and PyTorch none to an
-operation that captured graphs contain."""
+"""Private names that tests may use: the calls of a layer in Keras, and an operation of PyTorch that
+captured graphs contain."""
 
 
 @pytest.mark.xdist_group("syntax trees")

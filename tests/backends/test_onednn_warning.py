@@ -1,4 +1,4 @@
-"""A script that imports Keras before visiongarden learns that TensorFlow runs without oneDNN."""
+"""Warning that TensorFlow runs without oneDNN because it was imported before visiongarden."""
 
 import warnings
 
@@ -12,7 +12,7 @@ from visiongarden.backends.onednn import VARIABLE, warn_without_onednn
 
 @pytest.fixture(autouse=True)
 def keras_first(monkeypatch):
-    """A process on an AVX2 processor that imported TensorFlow before visiongarden."""
+    """Simulate a process on an AVX2 processor that imported TensorFlow before visiongarden."""
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr(onednn, "processor_flags", lambda: frozenset({"avx2"}))
     warn_without_onednn.cache_clear()

@@ -137,7 +137,7 @@ TABLE = [
     ),
 ]
 IDS = [f"{type(row[0]).__name__}{i}" for i, row in enumerate(TABLE)]
-# A few of them in the quick tests of JAX and PyTorch.
+# Every sixth block is tested on JAX and PyTorch by the quick tests, the others by the slow ones.
 ON_BACKENDS = [
     pytest.param(*row, id=name, marks=pytest.mark.slow_backends if i % 6 else pytest.mark.backends)
     for i, (name, row) in enumerate(zip(IDS, TABLE, strict=True))

@@ -6,8 +6,8 @@ on a processor with AVX2 takes 0.4 of the time (benchmarks/RESULTS.md, Speed). R
 up to rounding. **Switch:** `onednn`, or `TF_ENABLE_ONEDNN_OPTS`, the variable of TensorFlow, which
 is left as it is if it has a value.
 
-TensorFlow reads the variable when it is imported, so a script that imports Keras before
-visiongarden computes without oneDNN. `warn_without_onednn` reports it.
+TensorFlow reads the variable when it is imported. A script that imports Keras first therefore
+computes without oneDNN, and `warn_without_onednn` warns when it trains or predicts.
 """
 
 from __future__ import annotations
