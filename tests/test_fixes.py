@@ -62,9 +62,6 @@ TESTED_BY = {
         "tests/testing/test_check.py"
     ),
     "command(folder, output=_next_free(folder))": "tests/recipes/test_run_folder.py",
-    "undo if 0 < len(recipe_fields) <= _MAX_LISTED else 'train with the recipe.yaml of the run'": (
-        "tests/recipes/test_run_folder.py"
-    ),
     "f'{close[0]}={section.options[option]}' if close else delete": (
         "tests/darknet/test_options.py"
     ),

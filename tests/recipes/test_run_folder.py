@@ -223,6 +223,8 @@ def test_a_refused_resume_changes_no_file(run, changes, name, value):
     assert f"belongs to a different run: training.{name}" in str(error.value)
     assert error.value.received.startswith(f"training.{name}={json.dumps(value)}")
     assert error.value.fix.startswith(f"training.{name}=")
+    # The state of a run does not depend on its learning rate.
+    assert ("accept_changes" in error.value.fix) == (name == "optimizer.learning_rate.peak")
     assert "decay" not in str(error.value)  # what did not change is not named
     # The recipe of the run resumes it.
     train(resolve(run / "recipe.yaml"), output="run", resume=True)

@@ -139,6 +139,26 @@ def test_a_frozen_run_that_has_ended_is_extended_and_unfrozen(tmp_path):
         fit(classifier(), data, tmp_path / "parts", settings(**fields, epochs=4), resume=True)
 
 
+@pytest.mark.slow_backends
+def test_a_frozen_run_is_unfrozen_with_a_factor_that_it_did_not_have(tmp_path):
+    """It equals the run that had the factor from the beginning, while the backbone was frozen."""
+    data, factors = batches(2), {"learning_rate_factors": {"backbone/**": 0.1}}
+    fields = {"freeze": BACKBONE, "optimizer": NATIVE, "epochs": 3, "unfreeze_at_epoch": 3}
+    whole, resumed = classifier(), classifier()
+    fit(whole, data, tmp_path / "whole", settings(**fields, **factors))
+    first = settings(freeze=BACKBONE, optimizer=NATIVE, epochs=2)
+    fit(classifier(), data, tmp_path / "parts", first)
+    options = {"settings": settings(**fields, **factors), "resume": True}
+    with pytest.raises(UserError, match="learning_rate_factors changed") as error:
+        fit(classifier(), data, tmp_path / "parts", **options)
+    assert error.value.fix == (
+        "training.learning_rate_factors='{}', or accept the change: accept_changes=True"
+    )
+    fit(resumed, data, tmp_path / "parts", **options, accept_changes=True)
+    for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def first_updates(tmp_path, optimizer, **changes):
     """Return the change of each weight in the first step of a run."""
     model, seen = classifier(), []

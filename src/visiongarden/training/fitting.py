@@ -114,8 +114,8 @@ def fit(
             the model and the settings are always compared.
         data: Fingerprint of the data, which must be unchanged when the run is resumed. Defaults to
             the fingerprint of `train.dataset`.
-        accept_changes: Whether to resume although the data, the learning rate or the numbers of its
-            schedule, the weight decay or the limits of the gradients changed.
+        accept_changes: Whether to resume although the data, the learning rate, its factors or the
+            numbers of its schedule, the weight decay or the limits of the gradients changed.
         monitor: Name of the metric that selects `best.keras`, and "max" or "min". Defaults to those
             of the task.
         loaded: Paths of the weights that hold pretrained values, of which only layers can be

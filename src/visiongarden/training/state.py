@@ -32,6 +32,8 @@ AVERAGE = "average"
 """Name of the variable in which the optimizer of a run keeps the moving average of the weights."""
 ADJUSTABLE = ("learning_rate", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of the optimizer that may change within a run: no state of its own depends on them."""
+FACTORS = ("learning_rate_factors", "layer_decay")
+"""Training fields with factors of the learning rate, which may change for the same reason."""
 EXTENDING = (
     "epochs", "extend", "patience", "time_limit", "checkpoint_every", "rollbacks", "broken_images",
     "unfreeze_at_epoch",
@@ -127,8 +129,8 @@ def load_state(
         model: Model that receives the weights.
         optimizer: Optimizer that receives its state.
         data: Fingerprint of the data as they are now.
-        accept_changes: Whether to resume although the data, or `ADJUSTABLE` arguments of the
-            optimizer, changed.
+        accept_changes: Whether to resume although the data, `ADJUSTABLE` arguments of the optimizer
+            or `FACTORS` of its rate changed.
 
     Returns:
         Progress of the run, with the current `identity` and `data`.
@@ -146,7 +148,7 @@ def load_state(
             # Compared before the fields: defaults depend on the data (classes, epochs), so
             # changed fields would be reported in place of the cause.
             _compare_data(path.parent, progress.data, data or {})
-        _compare_fields(path, saved, identity)
+        _compare_fields(path, saved, identity, accept_changes)
         for name, variable in state_variables(model, optimizer):
             variable.assign(_read_array(path, archive, name, variable))
         for name, variable in _means(model) if progress.step else ():
@@ -309,6 +311,9 @@ def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str
     """Return the checkpoint's identity with the current values of the fields that may change."""
     current = json.loads(json.dumps(current))
     training = saved.get("training", {})
+    now = current.get("training")
+    if isinstance(training, dict) and isinstance(now, dict):
+        training = training | {name: now[name] for name in FACTORS if name in now}
     old, new = _optimizer(saved), _optimizer(current)
     if old.get("type") == new.get("type"):
         # A learning rate that is a number is part of the optimizer's state, and a schedule is not.
@@ -317,7 +322,8 @@ def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str
         kept = {name: value for name, value in old.items() if name not in names}
         changed = {name: new[name] for name in names if name in new}
         training = training | {"optimizer": kept | changed}
-    return saved | {"training": training, "data": current.get("data")}
+    of_data = {"data": current["data"]} if "data" in current else {}
+    return saved | {"training": training} | of_data
 
 
 def _optimizer(identity: dict[str, Any]) -> dict[str, Any]:
@@ -347,7 +353,9 @@ def _compare_data(folder: Path, saved: dict[str, Any], current: dict[str, Any]) 
         )
 
 
-def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
+def _compare_fields(
+    path: Path, saved: dict[str, Any], current: dict[str, Any], accept_changes: bool
+) -> None:
     # As the file holds it: JSON turns tuples into lists, which would count as changes.
     current = json.loads(json.dumps(current))
     changed = _changed_fields(saved, current)
@@ -359,14 +367,15 @@ def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) 
     names = ", ".join(field for field, _, _ in listed)
     recipe_fields = [(field, old) for field, old, _ in differences if _is_recipe_field(field)]
     undo = " ".join(as_override(field, old) for field, old in recipe_fields[:_MAX_LISTED])
+    fix = undo if 0 < len(recipe_fields) <= _MAX_LISTED else "train with the recipe.yaml of the run"
+    if not accept_changes and _with_adjustable(saved, current) == current:
+        fix += f", or accept the change: {option('accept_changes', True)}"
     raise UserError(
         f"{path} belongs to a different run: {names}{more} changed",
         rule="; ".join(f"{field}={_shortened(old)}" for field, old, _ in listed)
         + ", as in that run",
         received="; ".join(f"{field}={_shortened(new)}" for field, _, new in listed),
-        fix=undo
-        if 0 < len(recipe_fields) <= _MAX_LISTED
-        else "train with the recipe.yaml of the run",
+        fix=fix,
     )
 
 
@@ -376,8 +385,14 @@ def _is_recipe_field(field: str) -> bool:
 
 def _changed_fields(saved: Any, current: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted field, old value, new value) of each difference; None where a side lacks it."""
-    # The fields of another class are not comparable one by one.
-    if isinstance(saved, dict) and isinstance(current, dict) and _same_type(saved, current):
+    # The fields of another class are not comparable one by one. A dict with patterns as keys is one
+    # value: no override sets a key that is not a name.
+    if (
+        isinstance(saved, dict)
+        and isinstance(current, dict)
+        and _same_type(saved, current)
+        and all(map(str.isidentifier, [*saved, *current]))
+    ):
         for key in [*saved, *(key for key in current if key not in saved)]:
             inner = f"{field}.{key}" if field else str(key)
             yield from _changed_fields(saved.get(key), current.get(key), inner)
