@@ -16,6 +16,7 @@ from visiongarden.backends.onednn import VARIABLE, use_onednn, without_notes
 def before_tensorflow(monkeypatch):
     """A process of an x86-64 processor that has not imported TensorFlow."""
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     monkeypatch.delitem(sys.modules, "tensorflow", raising=False)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
 
@@ -42,6 +43,14 @@ def test_nothing_is_set_where_it_has_no_effect(monkeypatch):
     use_onednn()
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setitem(sys.modules, "tensorflow", os)
+    use_onednn()
+    assert VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_nothing_is_set_for_other_backends(monkeypatch, backend):
+    """JAX prints a note if the variable is set."""
+    monkeypatch.setenv("KERAS_BACKEND", backend)
     use_onednn()
     assert VARIABLE not in os.environ
 

@@ -40,7 +40,12 @@ _NOTES = (b"before absl::InitializeLog() is called", b"oneDNN custom operations 
 
 
 def use_onednn() -> None:
-    """Let TensorFlow use oneDNN; does nothing if TensorFlow is imported already."""
+    """Let TensorFlow use oneDNN.
+
+    Does nothing if TensorFlow is imported already, or if `KERAS_BACKEND` names another backend.
+    """
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        return  # JAX would print a note on the variable
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     if is_x86 and "tensorflow" not in sys.modules and not is_named("onednn"):
         os.environ.setdefault(VARIABLE, "1")
