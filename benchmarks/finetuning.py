@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import visiongarden as vg  # before Keras: see `use_onednn`
+import visiongarden as vg  # first, so that TensorFlow uses oneDNN
 
 # isort: split
 import keras

@@ -62,7 +62,7 @@ def outlines_of(instances):
     """Return the largest polygon of each object's mask, (points, 2) each."""
     if not len(instances):
         return []
-    # OpenCV does not accept contours of float64.
+    # OpenCV requires contours of float32.
     found = [[part.astype(np.float32) for part in parts] for parts in instances.masks.polygons()]
     return [max(parts, key=cv2.contourArea) for parts in found]
 

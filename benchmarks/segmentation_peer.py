@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import visiongarden as vg  # before Keras: see `use_onednn`
+import visiongarden as vg  # first, so that TensorFlow uses oneDNN
 
 # isort: split
 import cv2

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import visiongarden as vg  # before Keras: see `use_onednn`
+import visiongarden as vg  # first, so that TensorFlow uses oneDNN
 
 # isort: split
 import keras

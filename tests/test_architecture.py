@@ -262,8 +262,8 @@ WITHOUT_PUBLIC_NAME = {
     ("tests/repetition/test_repeats.py", "_inbound_nodes"),
     ("tests/backends/test_reuse.py", "_unsafe_view"),
 }
-"""Private names that tests may use: the calls of a layer in Keras, and an operation of PyTorch that
-captured graphs contain."""
+"""Private names without a public counterpart: the calls of a Keras layer, and an operation that
+appears in captured graphs of PyTorch."""
 
 
 @pytest.mark.xdist_group("syntax trees")

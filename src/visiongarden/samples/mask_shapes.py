@@ -373,7 +373,7 @@ def _reach(
     """Return the xyxy rectangle of the canvas to which a transform moves an image."""
     height, width = source
     if matrices.is_affine(matrix):
-        # The same without arrays: of small objects, most of the time is that of calling NumPy.
+        # Without arrays: for small objects, calling NumPy takes longer than the computation.
         (left, right), (top, bottom) = (
             _span(to_x, to_y, start, source, limit)
             for (to_x, to_y, start), limit in zip(matrix[:2].tolist(), size[::-1], strict=True)

@@ -141,14 +141,14 @@ def load_state(
     """
     with _opened(path) as archive:
         progress = _read_header(path, archive)
-        saved = _with_extension(progress.identity, identity)
+        saved = _with_current(EXTENDING, progress.identity, identity)
         if accept_changes:
             saved = _with_adjustable(saved, identity)
         elif saved.get("data") == identity.get("data"):
             # Compared before the fields: defaults depend on the data (classes, epochs), so
             # changed fields would be reported in place of the cause.
             _compare_data(path.parent, progress.data, data or {})
-        _compare_fields(path, saved, identity, accept_changes)
+        _compare_fields(path, saved, identity)
         for name, variable in state_variables(model, optimizer):
             variable.assign(_read_array(path, archive, name, variable))
         for name, variable in _means(model) if progress.step else ():
@@ -298,22 +298,21 @@ def _read_array(path: Path, archive: Any, name: str, variable: keras.Variable) -
     return array
 
 
-def _with_extension(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint's identity with the current end of the run."""
+def _with_current(
+    names: tuple[str, ...], saved: dict[str, Any], current: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the checkpoint's identity with the current values of some training fields."""
     training, now = saved.get("training"), current.get("training")
     if not isinstance(training, dict) or not isinstance(now, dict):
         return saved
-    changed = {name: now[name] for name in EXTENDING if name in now}
+    changed = {name: now[name] for name in names if name in now}
     return saved | {"training": training | changed}
 
 
 def _with_adjustable(saved: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
     """Return the checkpoint's identity with the current values of the fields that may change."""
     current = json.loads(json.dumps(current))
-    training = saved.get("training", {})
-    now = current.get("training")
-    if isinstance(training, dict) and isinstance(now, dict):
-        training = training | {name: now[name] for name in FACTORS if name in now}
+    training = _with_current(FACTORS, saved, current).get("training", {})
     old, new = _optimizer(saved), _optimizer(current)
     if old.get("type") == new.get("type"):
         # A learning rate that is a number is part of the optimizer's state, and a schedule is not.
@@ -353,9 +352,7 @@ def _compare_data(folder: Path, saved: dict[str, Any], current: dict[str, Any]) 
         )
 
 
-def _compare_fields(
-    path: Path, saved: dict[str, Any], current: dict[str, Any], accept_changes: bool
-) -> None:
+def _compare_fields(path: Path, saved: dict[str, Any], current: dict[str, Any]) -> None:
     # As the file holds it: JSON turns tuples into lists, which would count as changes.
     current = json.loads(json.dumps(current))
     changed = _changed_fields(saved, current)
@@ -368,7 +365,7 @@ def _compare_fields(
     recipe_fields = [(field, old) for field, old, _ in differences if _is_recipe_field(field)]
     undo = " ".join(as_override(field, old) for field, old in recipe_fields[:_MAX_LISTED])
     fix = undo if 0 < len(recipe_fields) <= _MAX_LISTED else "train with the recipe.yaml of the run"
-    if not accept_changes and _with_adjustable(saved, current) == current:
+    if _with_adjustable(saved, current) == current:
         fix += f", or accept the change: {option('accept_changes', True)}"
     raise UserError(
         f"{path} belongs to a different run: {names}{more} changed",
@@ -385,8 +382,8 @@ def _is_recipe_field(field: str) -> bool:
 
 def _changed_fields(saved: Any, current: Any, field: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield (dotted field, old value, new value) of each difference; None where a side lacks it."""
-    # The fields of another class are not comparable one by one. A dict with patterns as keys is one
-    # value: no override sets a key that is not a name.
+    # The fields of another class are not comparable one by one. A dict with patterns as keys is
+    # compared as a whole, because an override cannot set such a key.
     if (
         isinstance(saved, dict)
         and isinstance(current, dict)
