@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from visiongarden.backends.gradients import value_and_gradients
 from visiongarden.layers import MaxPooling, Upsampling
 
 X = np.random.default_rng(0).normal(size=(2, 9, 12, 5)).astype(np.float32) - 3
@@ -22,6 +23,48 @@ def test_max_pooling_equals_keras(size, strides, padding):
     found, wanted = (keras.ops.convert_to_numpy(layer(X)) for layer in (ours, keras_own))
     np.testing.assert_array_equal(found, wanted)
     assert ours.compute_output_shape(X.shape) == wanted.shape
+
+
+def gradient_of_pooling(x, above, window, strides, tops):
+    """Pass each element of `above` to the maximum of its window, the first one of equal values."""
+    gradient = np.zeros_like(x)
+    for image, row, column, channel in np.ndindex(above.shape):
+        best = None
+        for i in range(row * strides - tops[0], row * strides - tops[0] + window):
+            for j in range(column * strides - tops[1], column * strides - tops[1] + window):
+                inside = 0 <= i < x.shape[1] and 0 <= j < x.shape[2]
+                if inside and (best is None or x[image, i, j, channel] > x[image, *best, channel]):
+                    best = i, j
+        gradient[image, *best, channel] += above[image, row, column, channel]
+    return gradient
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("equal", [False, True])
+@pytest.mark.parametrize(
+    ("window", "strides", "padding", "tops"),
+    [
+        (2, 2, "valid", (0, 0)),
+        (3, 2, "valid", (0, 0)),
+        (3, 2, "same", (1, 0)),  # 9 rows have a padding of 1 and 1, 12 columns one of 0 and 1
+        (5, 1, "same", (2, 2)),
+        (2, 1, "same", (0, 0)),
+        (1, 2, "valid", (0, 0)),
+        (2, 3, "valid", (0, 0)),
+    ],
+)
+def test_gradient_of_max_pooling(window, strides, padding, tops, equal):
+    random = np.random.default_rng(1)
+    x = random.integers(0, 3, X.shape).astype(np.float32) if equal else X
+    layer = MaxPooling(window, strides=strides, padding=padding)
+    above = random.normal(size=layer.compute_output_shape(X.shape)).astype(np.float32)
+
+    def total(given):
+        return keras.ops.sum(layer(given[0]) * keras.ops.convert_to_tensor(above))
+
+    _, (found,) = value_and_gradients(total)([x])
+    wanted = gradient_of_pooling(x, above, window, strides, tops)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.backends

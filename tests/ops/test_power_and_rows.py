@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from visiongarden.ops import one_hot, power, rows_of
+from visiongarden.ops import kth_largest, one_hot, power, rows_of
 
 
 @pytest.mark.backends
@@ -24,6 +24,14 @@ def test_rows():
     np.testing.assert_array_equal(found, np.stack([a[i] for a, i in zip(x, index, strict=True)]))
     flat = rows_of(ops.convert_to_tensor(x[..., 0]), ops.convert_to_tensor(index))
     np.testing.assert_array_equal(ops.convert_to_numpy(flat), found[..., 0])
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("k", [1, 3, 7])
+def test_kth_largest(k):
+    x = np.random.default_rng(k).integers(0, 5, (2, 4, 7)).astype(np.float32)
+    found = ops.convert_to_numpy(kth_largest(ops.convert_to_tensor(x), k))
+    np.testing.assert_array_equal(found, np.sort(x)[..., [-k]])
 
 
 @pytest.mark.backends

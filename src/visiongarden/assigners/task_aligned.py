@@ -6,7 +6,7 @@ from keras import ops
 from pydantic import NonNegativeFloat, PositiveInt
 
 from visiongarden.assigners.assigner import Assigner
-from visiongarden.ops import one_hot, pairwise_iou, power, wide
+from visiongarden.ops import kth_largest, one_hot, pairwise_iou, power, wide
 from visiongarden.registry import register
 from visiongarden.types import BACKGROUND, Assignment, Candidates, Targets, Tensor
 
@@ -61,9 +61,9 @@ class TaskAligned(Assigner):
             ops.maximum(overlap, _MIN_IOU), self.beta
         )
         aligned = ops.where(self._inside(candidates, boxes, classes), aligned, 0.0)
-        top = ops.top_k(aligned, min(self.top_k, aligned.shape[-1]), sorted=True)[0]
         # A comparison with the k-th value instead of a scatter of the k indices.
-        chosen = (aligned >= top[..., -1:]) & (aligned > 0)
+        last = kth_largest(aligned, min(self.top_k, aligned.shape[-1]))
+        chosen = (aligned >= last) & (aligned > 0)
         owner = ops.argmax(ops.where(chosen, overlap + 1e-6, 0.0), axis=1)
         mine = ops.equal(ops.expand_dims(owner, 1), ops.arange(boxes.shape[1])[None, :, None])
         kept = ops.cast(chosen & mine, wide())

@@ -1,15 +1,17 @@
-"""Max pooling and nearest-neighbor upsampling as one operation.
+"""Max pooling and nearest-neighbor upsampling in the fastest form of each backend.
 
 **Why.** On PyTorch, Keras transposes the feature map before and after pooling; it upsamples by
-repeating rows and columns in two copies. **Gain:** PyTorch: inference ×1.25, together with
-`captured_inference` and `kernel_layout` (benchmarks/RESULTS.md, Speed). **Switch:** `resampling`,
-for the layers of Keras.
+repeating rows and columns in two copies. On a CPU, JAX compares all values of each window, and
+finds the maximum again for the gradient. **Gain:** PyTorch: inference ×1.25, together with
+`captured_inference` and `kernel_layout`. JAX: max pooling and its gradient in a twentieth to a
+sixth of the time (benchmarks/RESULTS.md, Speed). **Switch:** `resampling`, for the layers of Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+import functools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 
@@ -17,12 +19,32 @@ from visiongarden.backends.switches import is_on
 from visiongarden.types import Tensor
 
 if TYPE_CHECKING:
+    import jax
     import torch
 
+Pad: TypeAlias = tuple[int, int]
+"""Cells that padding adds before the first row and after the last one, or so for columns."""
 
-def max_pooling() -> Callable[..., Any] | None:
-    """Return `pool(x, window, strides, pad)` for symmetric padding, or None: that of Keras."""
-    return _max_on_torch if keras.backend.backend() == "torch" and is_on("resampling") else None
+_LARGEST_WINDOW = 16
+"""Side of the largest window that is computed on JAX by one comparison for each row and column."""
+
+
+def max_pooling(
+    x: Any, window: tuple[int, int], pads: tuple[Pad, Pad]
+) -> Callable[..., Any] | None:
+    """Return `pool(x, window, strides, pads)`, or None: the pooling of Keras.
+
+    Args:
+        x: (batch, height, width, channels).
+        window: height and width of the window.
+        pads: padding with minus infinity, of rows and of columns.
+    """
+    backend = keras.backend.backend()
+    if not is_on("resampling"):
+        return None
+    if backend == "torch":
+        return _max_on_torch if all(low == high for low, high in pads) else None
+    return _max_on_jax if backend == "jax" and _suits_jax(x, window) else None
 
 
 def nearest_upsampling() -> Callable[[Any, tuple[int, int]], Any] | None:
@@ -32,12 +54,105 @@ def nearest_upsampling() -> Callable[[Any, tuple[int, int]], Any] | None:
 
 
 def _max_on_torch(
-    x: torch.Tensor, window: tuple[int, int], strides: tuple[int, int], pad: tuple[int, int]
+    x: torch.Tensor, window: tuple[int, int], strides: tuple[int, int], pads: tuple[Pad, Pad]
 ) -> torch.Tensor:
     import torch
 
+    pad = [low for low, _ in pads]
     pooled = torch.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), window, strides, pad)
     return pooled.permute(0, 2, 3, 1)
+
+
+def _suits_jax(x: Any, window: tuple[int, int]) -> bool:
+    """Return whether `_max_on_jax` can compute a pooling, and is faster."""
+    import jax
+
+    return (
+        jax.default_backend() == "cpu"
+        and max(window) <= _LARGEST_WINDOW
+        # Sizes are unknown where a function for images of any size is exported.
+        and all(isinstance(side, int) for side in x.shape[1:3])
+        and keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
+    )
+
+
+def _max_on_jax(
+    x: jax.Array, window: tuple[int, int], strides: tuple[int, int], pads: tuple[Pad, Pad]
+) -> jax.Array:
+    # The maximum of a window is that of its rows' maxima. Of equal values in a window, the first
+    # one has the gradient, as on PyTorch.
+    pool = _max_along_axis()
+    for axis in (2, 1):
+        x = pool(x, axis, window[axis - 1], strides[axis - 1], pads[axis - 1])
+    return x
+
+
+@functools.cache
+def _max_along_axis() -> Callable[..., Any]:
+    """Return `pool(x, axis, window, stride, pad)`, max pooling along one axis."""
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    def taps(x: jax.Array, axis: int, window: int, stride: int, pad: Pad) -> Iterator[jax.Array]:
+        """Yield the first value of each window, then the second one, and so on."""
+        count = (x.shape[axis] + sum(pad) - window) // stride + 1
+        padded = jnp.pad(x, _pads_of(axis, pad), constant_values=-jnp.inf)
+        for tap in range(window):
+            yield lax.slice_in_dim(padded, tap, tap + stride * (count - 1) + 1, stride, axis)
+
+    @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+    def pool(x: jax.Array, axis: int, window: int, stride: int, pad: Pad) -> jax.Array:
+        return functools.reduce(jnp.maximum, taps(x, axis, window, stride, pad))
+
+    def forward(x: jax.Array, axis: int, window: int, stride: int, pad: Pad) -> Any:
+        first, *others = taps(x, axis, window, stride, pad)
+        index = jnp.zeros(first.shape, "int8")
+        for tap, value in enumerate(others, start=1):
+            index = jnp.where(value > first, jnp.int8(tap), index)
+            first = jnp.maximum(first, value)
+        # An array without elements carries the size of the input.
+        return first, (index, jnp.zeros((x.shape[axis], 0)))
+
+    def backward(axis: int, window: int, stride: int, pad: Pad, kept: Any, above: jax.Array) -> Any:
+        index, side = kept[0], kept[1].shape[0]
+        # Cell `stride * i + phase` of the input is value `tap` of window `i + offset`.
+        blocks = -(-side // stride)
+        offsets = [
+            [
+                ((phase + pad[0] - tap) // stride, tap)
+                for tap in range(window)
+                if (phase + pad[0] - tap) % stride == 0
+            ]
+            for phase in range(stride)
+        ]
+        every = [offset for of_phase in offsets for offset, _ in of_phase]
+        low, high = max(-min(every), 0), max(blocks + max(every) - above.shape[axis], 0)
+        wide = _pads_of(axis, (low, high))
+        above, index = jnp.pad(above, wide), jnp.pad(index, wide)
+
+        def block(x: jax.Array, offset: int) -> jax.Array:
+            return lax.slice_in_dim(x, low + offset, low + offset + blocks, axis=axis)
+
+        phases = []
+        for of_phase in offsets:
+            total = jnp.zeros_like(block(above, 0))
+            for offset, tap in of_phase:
+                total += jnp.where(block(index, offset) == tap, block(above, offset), 0)
+            phases.append(total)
+        shape = list(above.shape)
+        shape[axis] = blocks * stride
+        joined = jnp.stack(phases, axis + 1).reshape(shape)
+        return (lax.slice_in_dim(joined, 0, side, axis=axis),)
+
+    pool.defvjp(forward, backward)
+    found: Callable[..., Any] = pool
+    return found
+
+
+def _pads_of(axis: int, pad: Pad) -> list[Pad]:
+    """Return the padding of each of four axes, of which one is padded."""
+    return [pad if each == axis else (0, 0) for each in range(4)]
 
 
 def _nearest_on_torch(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -18,6 +18,7 @@ from visiongarden.ops import (
     AnchorGrid,
     clip,
     deltas_to_boxes,
+    kth_largest,
     match_regions,
     refine_regions,
     rows_of,
@@ -204,7 +205,7 @@ class SampleRegions(_OfBoxes):
         most = max(1, min(int(self.count * self.positive_share), count))
         # From 2 on: the positives of the highest random numbers; from 1 on: the negatives.
         chosen = random * found.positive
-        last = ops.top_k(chosen, most)[0][:, -1:]
+        last = kth_largest(chosen, most)
         chosen = ops.where((found.positive > 0) & (chosen >= last), chosen + 2, 0.0)
         negative = found.valid * (1 - found.positive)
         order, index = ops.top_k(ops.maximum(chosen, (random + 1) * negative), count)

@@ -11,10 +11,11 @@ from visiongarden.types import Tensor
 
 @register
 class MaxPooling(keras.layers.MaxPooling2D):
-    """Max pooling, equal to `keras.layers.MaxPooling2D` but without copies on PyTorch.
+    """Max pooling, equal to `keras.layers.MaxPooling2D` but faster on PyTorch and JAX.
 
     On PyTorch, Keras transposes the feature map before and after pooling. Here it keeps its memory
-    layout if the padding is symmetric.
+    layout if the padding is symmetric. On JAX and a CPU, rows and columns are pooled one after the
+    other.
 
     Args:
         pool_size: height and width of the window.
@@ -29,23 +30,28 @@ class MaxPooling(keras.layers.MaxPooling2D):
 
     def call(self, inputs: Tensor) -> Tensor:
         """Return the maximum of each window."""
-        pad, pool = self._pad(), max_pooling()
-        if pool is None or pad is None:
+        pads = self._pads(inputs)
+        pool = None if pads is None else max_pooling(inputs, self.pool_size, pads)
+        if pool is None:
             return super().call(inputs)
-        return pool(inputs, self.pool_size, self.strides, pad)
+        return pool(inputs, self.pool_size, self.strides, pads)
 
-    def _pad(self) -> tuple[int, int] | None:
-        """Return the symmetric (vertical, horizontal) padding, or None if it is not symmetric.
-
-        With stride 1 and an odd window, "same" is symmetric; with a stride it depends on the size
-        of the map.
-        """
+    def _pads(self, inputs: Tensor) -> tuple[tuple[int, int], tuple[int, int]] | None:
+        """Return (top, bottom), (left, right) padding; None if it depends on an unknown size."""
         if self.data_format != "channels_last":
             return None
         if self.padding == "valid":
-            return 0, 0
-        alike = set(self.strides) == {1} and all(side % 2 for side in self.pool_size)
-        return (self.pool_size[0] // 2, self.pool_size[1] // 2) if alike else None
+            return (0, 0), (0, 0)
+        pads = []
+        for side, window, stride in zip(
+            inputs.shape[1:3], self.pool_size, self.strides, strict=True
+        ):
+            if stride > 1 and not isinstance(side, int):
+                return None
+            blocks = -(-side // stride) if stride > 1 else 0
+            rest = window - 1 if stride == 1 else max((blocks - 1) * stride + window - side, 0)
+            pads.append((rest // 2, rest - rest // 2))
+        return pads[0], pads[1]
 
 
 @register

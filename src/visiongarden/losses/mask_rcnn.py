@@ -21,6 +21,7 @@ from visiongarden.ops import (
     crop_masks,
     deltas_to_boxes,
     flat,
+    kth_largest,
     match_regions,
     one_hot,
     region_names,
@@ -146,7 +147,7 @@ class MaskRCNNLoss(Loss):
         count = min(self.anchors_per_image, int(index.shape[1]))
         most = max(1, int(count * self.positive_share))
         keys = ops.where(index >= 0, order, -1.0)
-        positive = (index >= 0) & (order >= ops.top_k(keys, most)[0][:, -1:])
+        positive = (index >= 0) & (order >= kth_largest(keys, most))
         free = count - ops.sum(ops.cast(positive, "int32"), axis=-1, keepdims=True)
         keys = ops.top_k(ops.where(index == BACKGROUND, order, -1.0), count)[0]
         last = ops.take_along_axis(keys, ops.maximum(free - 1, 0), axis=-1)

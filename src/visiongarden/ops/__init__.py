@@ -29,7 +29,7 @@ from visiongarden.ops.regions import (
     refine_regions,
     region_names,
 )
-from visiongarden.ops.rows import rows_of
+from visiongarden.ops.rows import kth_largest, rows_of
 from visiongarden.ops.wide_dtype import wide
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "flat",
     "giou",
     "iou",
+    "kth_largest",
     "match_regions",
     "offsets_to_boxes",
     "one_hot",
