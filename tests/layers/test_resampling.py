@@ -25,6 +25,18 @@ def test_max_pooling_equals_keras(size, strides, padding):
     assert ours.compute_output_shape(X.shape) == wanted.shape
 
 
+@pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="the others run one operation")
+@pytest.mark.parametrize(("x", "window"), [(X, 10), (X, 13), (X.astype(np.int32), 2), (X, 9)])
+def test_max_pooling_of_other_inputs(x, window):
+    found, wanted = (
+        keras.ops.convert_to_numpy(kind(window, strides=1, dtype=x.dtype.name)(x))
+        for kind in (MaxPooling, keras.layers.MaxPooling2D)
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == wanted.dtype
+
+
 def gradient_of_pooling(x, above, window, strides, tops):
     """Pass each element of `above` to the maximum of its window, the first one of equal values."""
     gradient = np.zeros_like(x)

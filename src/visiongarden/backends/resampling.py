@@ -44,7 +44,7 @@ def max_pooling(
         return None
     if backend == "torch":
         return _max_on_torch if all(low == high for low, high in pads) else None
-    return _max_on_jax if backend == "jax" and _suits_jax(x, window) else None
+    return _max_on_jax if backend == "jax" and _suits_jax(x, window, pads) else None
 
 
 def nearest_upsampling() -> Callable[[Any, tuple[int, int]], Any] | None:
@@ -63,15 +63,19 @@ def _max_on_torch(
     return pooled.permute(0, 2, 3, 1)
 
 
-def _suits_jax(x: Any, window: tuple[int, int]) -> bool:
+def _suits_jax(x: Any, window: tuple[int, int], pads: tuple[Pad, Pad]) -> bool:
     """Return whether `_max_on_jax` can compute a pooling, and is faster."""
     import jax
 
+    sides = x.shape[1:3]
     return (
         jax.default_backend() == "cpu"
         and max(window) <= _LARGEST_WINDOW
         # Sizes are unknown where a function for images of any size is exported.
-        and all(isinstance(side, int) for side in x.shape[1:3])
+        and all(isinstance(side, int) for side in sides)
+        and all(
+            side + sum(pad) >= each for side, each, pad in zip(sides, window, pads, strict=True)
+        )
         and keras.backend.is_float_dtype(keras.backend.standardize_dtype(x.dtype))
     )
 
@@ -116,38 +120,38 @@ def _max_along_axis() -> Callable[..., Any]:
 
     def backward(axis: int, window: int, stride: int, pad: Pad, kept: Any, above: jax.Array) -> Any:
         index, side = kept[0], kept[1].shape[0]
-        # Cell `stride * i + phase` of the input is value `tap` of window `i + offset`.
-        blocks = -(-side // stride)
-        offsets = [
-            [
-                ((phase + pad[0] - tap) // stride, tap)
-                for tap in range(window)
-                if (phase + pad[0] - tap) % stride == 0
-            ]
-            for phase in range(stride)
-        ]
-        every = [offset for of_phase in offsets for offset, _ in of_phase]
-        low, high = max(-min(every), 0), max(blocks + max(every) - above.shape[axis], 0)
-        wide = _pads_of(axis, (low, high))
-        above, index = jnp.pad(above, wide), jnp.pad(index, wide)
+        # No scatter: the gradients of the first cells of all strides, then of the second ones, and
+        # so on, are sums over the windows that contain the cell.
+        count = -(-side // stride)
+        windows = [_windows_of(cell + pad[0], window, stride) for cell in range(stride)]
+        offsets = [offset for each in windows for offset, _ in each]
+        low, high = max(-min(offsets), 0), max(count + max(offsets) - above.shape[axis], 0)
+        pads = _pads_of(axis, (low, high))
+        above, index = jnp.pad(above, pads), jnp.pad(index, pads)
 
-        def block(x: jax.Array, offset: int) -> jax.Array:
-            return lax.slice_in_dim(x, low + offset, low + offset + blocks, axis=axis)
+        def shifted(x: jax.Array, offset: int) -> jax.Array:
+            return lax.slice_in_dim(x, low + offset, low + offset + count, axis=axis)
 
-        phases = []
-        for of_phase in offsets:
-            total = jnp.zeros_like(block(above, 0))
-            for offset, tap in of_phase:
-                total += jnp.where(block(index, offset) == tap, block(above, offset), 0)
-            phases.append(total)
+        sums = []
+        for each in windows:
+            total = jnp.zeros_like(shifted(above, 0))
+            for offset, tap in each:
+                total += jnp.where(shifted(index, offset) == tap, shifted(above, offset), 0)
+            sums.append(total)
         shape = list(above.shape)
-        shape[axis] = blocks * stride
-        joined = jnp.stack(phases, axis + 1).reshape(shape)
+        shape[axis] = count * stride
+        joined = jnp.stack(sums, axis + 1).reshape(shape)
         return (lax.slice_in_dim(joined, 0, side, axis=axis),)
 
     pool.defvjp(forward, backward)
     found: Callable[..., Any] = pool
     return found
+
+
+def _windows_of(cell: int, window: int, stride: int) -> list[tuple[int, int]]:
+    """Return (offset, tap): cell `stride * i + cell` is value `tap` of window `i + offset`."""
+    taps = range(window)
+    return [((cell - tap) // stride, tap) for tap in taps if (cell - tap) % stride == 0]
 
 
 def _pads_of(axis: int, pad: Pad) -> list[Pad]:
