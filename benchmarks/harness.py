@@ -1,5 +1,7 @@
 """Run contenders in turns and compare them."""
 
+import compileall
+import functools
 import json
 import os
 import platform
@@ -27,6 +29,13 @@ def run_peer(python, script, options, folder):
         check=True, stdout=subprocess.DEVNULL, cwd=folder,
         env=os.environ | {"YOLO_OFFLINE": "1"},
     )  # fmt: skip
+
+
+@functools.cache
+def use_compiled_modules():
+    """Compile the package, so that processes load it as they load an installed one."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    compileall.compile_dir(ROOT / "src", quiet=1)
 
 
 def environment_of(backend):
@@ -76,6 +85,7 @@ class Contender:
 
     def launch(self):
         """Start the process without waiting for it."""
+        use_compiled_modules()
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | self.environment
         self.process = subprocess.Popen(
             [self.python, "-m", self.module, json.dumps({"warmup": 20} | self.options)],
