@@ -58,7 +58,7 @@ def gradient_of_pooling(x, above, window, strides, tops):
     [
         (2, 2, "valid", (0, 0)),
         (3, 2, "valid", (0, 0)),
-        (3, 2, "same", (1, 0)),  # 9 rows have a padding of 1 and 1, 12 columns one of 0 and 1
+        (3, 2, "same", (1, 0)),  # padding of 1 and 1 for 9 rows, of 0 and 1 for 12 columns
         (5, 1, "same", (2, 2)),
         (2, 1, "same", (0, 0)),
         (1, 2, "valid", (0, 0)),

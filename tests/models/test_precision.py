@@ -6,6 +6,7 @@ import pytest
 from tests.training.tiny import TinyBackbone, classifier
 
 import visiongarden as vg
+from visiongarden.backends import half_precision
 from visiongarden.cli.completion import precisions
 from visiongarden.errors import UserError
 from visiongarden.layers import BatchNorm
@@ -37,6 +38,15 @@ def test_a_file_is_computed_in_float32_unless_another_precision_is_given(mixed):
     np.testing.assert_array_equal(scores(mixed, precision="mixed_bfloat16"), rounded)
     np.testing.assert_array_equal(scores(model, precision="float32"), expected)
     assert not np.array_equal(expected, rounded)
+
+
+def test_a_precision_that_is_slower_than_float32_is_a_warning(mixed, monkeypatch, caplog):
+    monkeypatch.setattr(half_precision, "processor_flags", frozenset)
+    scores(mixed)
+    assert "float32" not in caplog.text
+    scores(mixed, precision="mixed_bfloat16")
+    reason = "the processor has neither amx_bf16 nor avx512_bf16"
+    assert f"precision=mixed_bfloat16 is slower here than float32: {reason}" in caplog.messages
 
 
 def test_a_model_that_has_the_precision_is_not_built_again():

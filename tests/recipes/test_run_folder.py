@@ -18,6 +18,7 @@ import pytest
 from tests.make_samples import sample
 
 import visiongarden as vg
+from visiongarden.backends import half_precision
 from visiongarden.cli.entry import main
 from visiongarden.data import Dataset, fingerprint, read
 from visiongarden.errors import NotFiniteError, UserError
@@ -448,5 +449,10 @@ def test_the_precision_is_chosen_once(run, monkeypatch, caplog):
     assert resolve("half/recipe.yaml").training.precision == "mixed_bfloat16"
     assert vg.load("half/last.keras").dtype_policy.name == "mixed_bfloat16"
     assert "precision: mixed_bfloat16, because it is faster" in caplog.messages
+    # Resumed on a machine without bfloat16.
+    monkeypatch.setattr(half_precision, "processor_flags", frozenset)
     again = train(auto, output="half", resume=True)
     assert again.history == first.history
+    reason = "the processor has neither amx_bf16 nor avx512_bf16"
+    slow = f"training.precision=mixed_bfloat16 is slower here than float32: {reason}"
+    assert slow in caplog.messages

@@ -2,12 +2,13 @@
 
 import time
 
+import keras
 import numpy as np
 import pytest
 from tests.training.tiny import batches, classifier
 
 from visiongarden.backends import half_precision
-from visiongarden.backends.half_precision import Bfloat16Support, bfloat16_support
+from visiongarden.backends.half_precision import Bfloat16Support, bfloat16_support, why_slower
 from visiongarden.backends.processor import processor_flags
 from visiongarden.training import choose_precision
 from visiongarden.training import precision as module
@@ -76,6 +77,22 @@ def test_processors(monkeypatch, tmp_path, flags, reason):
     assert {"fpu", *flags.split()} <= found
     monkeypatch.setattr(half_precision, "processor_flags", lambda: found)
     assert bfloat16_support() == (reason.startswith("the processor has a"), reason)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="depends on the backend")
+@pytest.mark.parametrize(
+    ("policy", "flags", "reason"),
+    [
+        ("float32", "", None),
+        ("mixed_bfloat16", "amx_bf16", None),
+        ("mixed_bfloat16", "avx512_fp16", "the processor has neither amx_bf16 nor avx512_bf16"),
+        ("mixed_float16", "avx512_fp16", None),
+        ("mixed_float16", "avx512_bf16", "the processor has neither amx_fp16 nor avx512_fp16"),
+    ],
+)
+def test_a_policy_that_is_slower_than_float32(monkeypatch, policy, flags, reason):
+    monkeypatch.setattr(half_precision, "processor_flags", lambda: frozenset(flags.split()))
+    assert why_slower(policy) == reason
 
 
 def test_systems_without_the_file_have_no_flags(tmp_path):

@@ -26,7 +26,7 @@ Pad: TypeAlias = tuple[int, int]
 """Cells that padding adds before the first row and after the last one, or so for columns."""
 
 _LARGEST_WINDOW = 16
-"""Side of the largest window that is computed on JAX by one comparison for each row and column."""
+"""Largest side of a window that is unrolled on JAX; Keras pools larger windows."""
 
 
 def max_pooling(
@@ -71,7 +71,7 @@ def _suits_jax(x: Any, window: tuple[int, int], pads: tuple[Pad, Pad]) -> bool:
     return (
         jax.default_backend() == "cpu"
         and max(window) <= _LARGEST_WINDOW
-        # Sizes are unknown where a function for images of any size is exported.
+        # In an export for images of any size, the sides are symbolic.
         and all(isinstance(side, int) for side in sides)
         and all(
             side + sum(pad) >= each for side, each, pad in zip(sides, window, pads, strict=True)
@@ -115,13 +115,13 @@ def _max_along_axis() -> Callable[..., Any]:
         for tap, value in enumerate(others, start=1):
             index = jnp.where(value > first, jnp.int8(tap), index)
             first = jnp.maximum(first, value)
-        # An array without elements carries the size of the input.
+        # Only arrays can be kept: an empty one records the side of the input.
         return first, (index, jnp.zeros((x.shape[axis], 0)))
 
     def backward(axis: int, window: int, stride: int, pad: Pad, kept: Any, above: jax.Array) -> Any:
         index, side = kept[0], kept[1].shape[0]
-        # No scatter: the gradients of the first cells of all strides, then of the second ones, and
-        # so on, are sums over the windows that contain the cell.
+        # A scatter is slow on a CPU. Cells are grouped by their position within a stride instead;
+        # the gradients of a group are a sum over the windows that contain its cells.
         count = -(-side // stride)
         windows = [_windows_of(cell + pad[0], window, stride) for cell in range(stride)]
         offsets = [offset for each in windows for offset, _ in each]
@@ -149,7 +149,10 @@ def _max_along_axis() -> Callable[..., Any]:
 
 
 def _windows_of(cell: int, window: int, stride: int) -> list[tuple[int, int]]:
-    """Return (offset, tap): cell `stride * i + cell` is value `tap` of window `i + offset`."""
+    """Return the windows that contain a cell of the padded input, as (offset, tap).
+
+    For each i, the cell at `cell + stride * i` is value `tap` of window `offset + i`.
+    """
     taps = range(window)
     return [((cell - tap) // stride, tap) for tap in taps if (cell - tap) % stride == 0]
 

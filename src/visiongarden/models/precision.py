@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from visiongarden.backends.half_precision import why_slower
 from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.models.argument import as_model
 from visiongarden.models.kinds import WithSignature
+from visiongarden.progress import LOGGER
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 """Dtype policies of Keras that keep weights in float32."""
@@ -34,7 +36,22 @@ def model_in_precision(model: Any, precision: str | None) -> Any:
     opened = as_model(model)
     if precision is None and not isinstance(model, str | Path):
         return opened
-    return with_precision(opened, precision or "float32")
+    opened = with_precision(opened, precision or "float32")
+    if precision is not None:
+        warn_if_slow(precision, option("precision"))
+    return opened
+
+
+def warn_if_slow(policy: str, field: str) -> None:
+    """Log a warning if this machine computes slower with a dtype policy than in float32.
+
+    Args:
+        policy: As `precision` in `with_precision`.
+        field: Name of the field or argument that states it.
+    """
+    reason = why_slower(policy)
+    if reason is not None:
+        LOGGER.warning(f"{field}={policy} is slower here than float32: {reason}")
 
 
 def with_precision(model: Any, precision: str) -> Any:

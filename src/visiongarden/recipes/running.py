@@ -20,6 +20,7 @@ from visiongarden.config.value import unregistered_in
 from visiongarden.errors import DataError, NotFiniteError, UserError, option, spelled
 from visiongarden.evaluation import evaluate_together, make_validator
 from visiongarden.models import Joined
+from visiongarden.models.precision import warn_if_slow
 from visiongarden.models.serializable import required_key
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.evaluation_settings import Selection, selection
@@ -360,14 +361,13 @@ def _with_precision(
     recipe: Recipe, build: Callable[..., Joined], train_set: Any, resumed: Path | None
 ) -> Recipe:
     """Return the recipe with the dtype policy of the run in place of "auto"."""
-    training = recipe.training
-    if training.precision != AUTO:
-        return recipe
-    if resumed is not None:
+    training, policy = recipe.training, recipe.training.precision
+    if policy == AUTO and resumed is not None:
         # A second measurement could choose another one.
         policy = decided(lambda: _saved_precision(resumed))
-        if policy != AUTO:
-            return recipe.replace(training=training.replace(precision=policy))
+    if policy != AUTO:
+        warn_if_slow(policy, "training.precision")
+        return recipe.replace(training=training.replace(precision=policy))
     if engine().devices > 1:
         # The measurement is that of a step on one device.
         LOGGER.info("precision: float32, because it is not measured on several devices")
