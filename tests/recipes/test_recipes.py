@@ -329,6 +329,15 @@ def test_the_fix_of_a_part_is_an_override(scenes, override, fix):
     build(*shlex.split(fix))
 
 
+def test_the_fix_may_be_another_part(scenes):
+    overrides = ["model.backbone.width=0.0625", "model.head.type=RetinaNetHead"]
+    with pytest.raises(UserError) as info:
+        resolve(scenes, overrides=overrides).build_weightless()
+    assert info.value.fix == "model.decoder='{type: FPN, channels: 64, levels: [p3, p4, p5]}'"
+    fixed = resolve(scenes, overrides=[*overrides, *shlex.split(info.value.fix)])
+    fixed.build_weightless()
+
+
 def test_both_fixes_of_an_image_size_are_overrides(scenes):
     with pytest.raises(UserError) as info:
         resolve(scenes, overrides=["model.image_size=[100, 64]"]).model.check()

@@ -8,7 +8,7 @@ import keras
 from pydantic import model_validator
 
 from visiongarden.assigners import Assigner, MaxIoU
-from visiongarden.errors import ConfigError, ContractError
+from visiongarden.errors import ConfigError, ContractError, model_field
 from visiongarden.heads.prediction import SplitAnchors, class_bias
 from visiongarden.heads.scaled_anchors import ScaledAnchors
 from visiongarden.layers import Composite, Convolution
@@ -138,11 +138,14 @@ class RetinaNetHead(ScaledAnchors):
         """
         channels = {spec.channels for spec in offered.values()}
         if len(channels) > 1:
+            most, levels = max(channels), tuple(offered)
+            decoder = {"type": "FPN", "channels": most, "levels": list(levels)}
             raise ContractError(
                 f"head {self} cannot follow {giver}",
                 wants=("channels", "equal on all levels, which share the towers"),
                 offered=", ".join(f"{level} {spec.channels}" for level, spec in offered.items()),
-                fix=f"decoder=vg.decoders.FPN(channels={max(channels)}, levels={tuple(offered)!r})",
+                fix=model_field("decoder", decoder)
+                or f"decoder=vg.decoders.FPN(channels={most}, levels={levels!r})",
             )
 
     def wire(self, features: FeatureMaps) -> RawPredictions:
