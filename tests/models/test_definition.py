@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -62,6 +63,9 @@ def module(folder, name, text):
     """Imports the text as a module, as a new process would after an edit."""
     file = folder / f"{name}.py"
     file.write_text(text)
+    # Python would reuse the bytecode of a text that has the same length and was written within the
+    # same second.
+    Path(importlib.util.cache_from_source(file)).unlink(missing_ok=True)
     for key in [key for key in registry._known if key.startswith("kept>")]:
         del registry._known[key]
     from visiongarden.models.source_digest import _module, source_digest
