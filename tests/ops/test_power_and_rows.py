@@ -35,6 +35,15 @@ def test_kth_largest(k):
 
 
 @pytest.mark.backends
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA compiles it")
+def test_kth_largest_is_not_compiled_to_a_sort():
+    import jax
+
+    compiled = jax.jit(lambda x: kth_largest(x, 10)).lower(np.zeros((8, 8, 2100), np.float32))
+    assert "sort(" not in compiled.compile().as_text()
+
+
+@pytest.mark.backends
 def test_a_class_outside_has_a_row_of_zeros():
     found = ops.convert_to_numpy(one_hot(ops.convert_to_tensor([[0, 2], [-1, 3]]), 3))
     np.testing.assert_array_equal(found, [[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]])

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 Pad: TypeAlias = tuple[int, int]
-"""Cells that padding adds before the first row and after the last one, or so for columns."""
+"""Numbers of cells that are added before the first and after the last row, or column."""
 
 _LARGEST_WINDOW = 16
 """Largest side of a window that is unrolled on JAX; Keras pools larger windows."""

@@ -46,11 +46,13 @@ class MaxPooling(keras.layers.MaxPooling2D):
         for side, window, stride in zip(
             inputs.shape[1:3], self.pool_size, self.strides, strict=True
         ):
-            if stride > 1 and not isinstance(side, int):
+            if stride == 1:
+                total = window - 1
+            elif isinstance(side, int):
+                total = max((-(-side // stride) - 1) * stride + window - side, 0)
+            else:
                 return None
-            blocks = -(-side // stride) if stride > 1 else 0
-            rest = window - 1 if stride == 1 else max((blocks - 1) * stride + window - side, 0)
-            pads.append((rest // 2, rest - rest // 2))
+            pads.append((total // 2, total - total // 2))
         return pads[0], pads[1]
 
 
