@@ -101,7 +101,7 @@ _SMALL_RESNET = "model.backbone={type: ResNet, depth: 18, width: 0.5}"
 _MASKS = {
     **_FEW,
     "task": "instance_segmentation",
-    "evaluations": 10,  # an evaluation with masks takes as long as training on 16 images
+    "evaluations": 5,  # an evaluation with masks takes as long as training on 16 images
     "overrides": (_SMALL_RESNET,),
 }
 _LEVELS = "levels: [p2, p3, p4, p5]"
@@ -131,7 +131,7 @@ CASES = {
         DATA / "coco_by",
         "COCO",
         # With the default transforms, which change scales and colors, 150 epochs are too few.
-        **_MASKS | {"epochs": 120, "overrides": (_SMALL_RESNET, "transforms=[HorizontalFlip]")},
+        **_MASKS | {"epochs": 100, "overrides": (_SMALL_RESNET, "transforms=[HorizontalFlip]")},
         min_side=8.0,
     ),
     "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),
