@@ -33,7 +33,7 @@ def run_peer(python, script, options, folder):
 
 @functools.cache
 def use_compiled_modules():
-    """Compile the package, so that processes load it as they load an installed one."""
+    """Compile the package to bytecode, as its installation does."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(ROOT / "src", quiet=1)
 

@@ -52,7 +52,7 @@ def test_every_part_is_included():
 
 DETECTION = {name: head for name, head in HEADS.items() if head.task == "detection"}
 
-# Every backbone, decoder and head occurs in at least one quick combination.
+# The quick combinations cover every backbone, decoder and head.
 QUICK = [
     (names[i % len(names)], PYRAMIDS[i % len(PYRAMIDS)], list(DETECTION)[i % len(DETECTION)])
     for names in [sorted({backbone for backbone, _ in PAIRS})]

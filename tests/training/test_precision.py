@@ -2,7 +2,6 @@
 
 import time
 
-import keras
 import numpy as np
 import pytest
 from tests.training.tiny import batches, classifier
@@ -79,7 +78,6 @@ def test_processors(monkeypatch, tmp_path, flags, reason):
     assert bfloat16_support() == (reason.startswith("the processor has a"), reason)
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="depends on the backend")
 @pytest.mark.parametrize(
     ("policy", "flags", "reason"),
     [

@@ -19,7 +19,7 @@ _CPU_FLAGS = ("amx_bf16", "avx512_bf16")
 """Flags of processors that multiply bfloat16, in the file of Linux that lists them."""
 
 _FLOAT16_FLAGS = ("amx_fp16", "avx512_fp16")
-"""The same for float16."""
+"""Flags of processors that multiply float16."""
 
 _FIRST_CAPABILITY = 8.0
 """Compute capability of the first NVIDIA GPUs with bfloat16 (Ampere)."""

@@ -6,8 +6,8 @@ on a processor with AVX2 takes 0.4 of the time (benchmarks/RESULTS.md, Speed). R
 up to rounding. **Switch:** `onednn`, or `TF_ENABLE_ONEDNN_OPTS`, the variable of TensorFlow, which
 is left as it is if it has a value.
 
-TensorFlow reads the variable when it is imported. A script that imports Keras first therefore
-computes without oneDNN, and `warn_without_onednn` warns when it trains or predicts.
+TensorFlow reads the variable on import, so a script that imports Keras first computes without
+oneDNN. `warn_without_onednn` reports this when the script trains or predicts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def use_onednn() -> None:
     Does nothing if TensorFlow is imported already, or if `KERAS_BACKEND` names another backend.
     """
     if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
-        return  # JAX would print a note on the variable
+        return  # with the variable set, JAX prints messages about oneDNN
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     if is_x86 and "tensorflow" not in sys.modules and not is_named("onednn"):
         os.environ.setdefault(VARIABLE, "1")

@@ -32,7 +32,7 @@ _LARGEST_WINDOW = 16
 def max_pooling(
     x: Any, window: tuple[int, int], pads: tuple[Pad, Pad]
 ) -> Callable[..., Any] | None:
-    """Return `pool(x, window, strides, pads)`, or None: the pooling of Keras.
+    """Return `pool(x, window, strides, pads)`, or None if Keras should pool.
 
     Args:
         x: (batch, height, width, channels).
@@ -83,8 +83,8 @@ def _suits_jax(x: Any, window: tuple[int, int], pads: tuple[Pad, Pad]) -> bool:
 def _max_on_jax(
     x: jax.Array, window: tuple[int, int], strides: tuple[int, int], pads: tuple[Pad, Pad]
 ) -> jax.Array:
-    # The maximum of a window is that of its rows' maxima. Of equal values in a window, the first
-    # one has the gradient, as on PyTorch.
+    # Pooling along the columns and then along the rows gives the maximum of each window. If several
+    # values are equal, the first one receives the gradient, as on PyTorch.
     pool = _max_along_axis()
     for axis in (2, 1):
         x = pool(x, axis, window[axis - 1], strides[axis - 1], pads[axis - 1])
@@ -110,13 +110,13 @@ def _max_along_axis() -> Callable[..., Any]:
         return functools.reduce(jnp.maximum, taps(x, axis, window, stride, pad))
 
     def forward(x: jax.Array, axis: int, window: int, stride: int, pad: Pad) -> Any:
-        first, *others = taps(x, axis, window, stride, pad)
-        index = jnp.zeros(first.shape, "int8")
+        best, *others = taps(x, axis, window, stride, pad)
+        index = jnp.zeros(best.shape, "int8")
         for tap, value in enumerate(others, start=1):
-            index = jnp.where(value > first, jnp.int8(tap), index)
-            first = jnp.maximum(first, value)
+            index = jnp.where(value > best, jnp.int8(tap), index)
+            best = jnp.maximum(best, value)
         # Only arrays can be kept: an empty one records the side of the input.
-        return first, (index, jnp.zeros((x.shape[axis], 0)))
+        return best, (index, jnp.zeros((x.shape[axis], 0)))
 
     def backward(axis: int, window: int, stride: int, pad: Pad, kept: Any, above: jax.Array) -> Any:
         index, side = kept[0], kept[1].shape[0]
@@ -149,9 +149,9 @@ def _max_along_axis() -> Callable[..., Any]:
 
 
 def _windows_of(cell: int, window: int, stride: int) -> list[tuple[int, int]]:
-    """Return the windows that contain a cell of the padded input, as (offset, tap).
+    """Return (offset, tap) of each window that contains a cell of the padded input.
 
-    For each i, the cell at `cell + stride * i` is value `tap` of window `offset + i`.
+    The cell at `cell + stride * i` is value `tap` of window `offset + i`, for each i.
     """
     taps = range(window)
     return [((cell - tap) // stride, tap) for tap in taps if (cell - tap) % stride == 0]
