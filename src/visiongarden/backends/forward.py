@@ -18,6 +18,7 @@ from keras import ops
 from visiongarden.backends.captured import Captured
 from visiongarden.backends.distribution import local
 from visiongarden.backends.switches import is_on
+from visiongarden.backends.tracing import counted_alone, traced_once
 from visiongarden.backends.xla import compiled_by_jax
 
 Forward: TypeAlias = Callable[[Any], dict[str, Any]]
@@ -46,10 +47,12 @@ def compiled(
 def _tensorflow(forward: Forward, shape: tuple[int | None, ...], dtype: str) -> Forward:
     import tensorflow as tf
 
-    # A separate `tf.function` with an open batch size: TensorFlow counts traces per function and
-    # warns about many. Without AutoGraph, as in Keras: Python's control flow stays as it is, and
-    # rewriting the code would double the time of a trace.
-    traced: Forward = tf.function(forward, [tf.TensorSpec(shape, dtype)], autograph=False)
+    # A separate `tf.function` with an open batch size: TensorFlow warns about many traces. Without
+    # AutoGraph, as in Keras: Python's control flow stays as it is, and rewriting the code would
+    # double the time of a trace.
+    traced: Forward = tf.function(
+        counted_alone(forward), [tf.TensorSpec(shape, dtype)], autograph=False
+    )
     return traced
 
 
@@ -94,10 +97,7 @@ def compiled_function(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        traced: Callable[[Any, Any], Any] = tf.function(function, autograph=False)
-        return traced
+        return traced_once(function)
     if backend == "jax":
         return compiled_by_jax(function)
 

@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.tracing import traced_once
+
 Compiled = Callable[[list[np.ndarray]], tuple[float, list[np.ndarray | None]]]
 
 
@@ -32,7 +34,7 @@ def value_and_gradients(function: Callable[[list[Any]], Any]) -> Compiled:
 def _tensorflow(function: Callable[[list[Any]], Any]) -> Compiled:
     import tensorflow as tf
 
-    @tf.function(autograph=False)
+    @traced_once
     def run(tensors: list[Any]) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(tensors)
