@@ -12,6 +12,7 @@ from visiongarden.evaluation.decoding import decoding_of
 from visiongarden.layers import BatchNorm, ConvNormAct, Preprocess
 from visiongarden.losses import AnchorFreeLoss
 from visiongarden.models import Detector
+from visiongarden.samples import Boxes, ImageInfo, Instances, Sample
 from visiongarden.training import Training
 from visiongarden.training.averaging import AveragingOptimizer
 from visiongarden.training.building import make_optimizer
@@ -104,3 +105,24 @@ def test_the_types_of_predictions():
     raw = model(images)
     decoded = decoding_of(model)(raw, (32, 32))
     assert types(decoded) == {"float32"}
+
+
+@pytest.mark.backends
+def test_the_types_of_metrics():
+    # A threshold of 0 keeps objects of the untrained model.
+    found = next(iter(vg.predict(detector(), [np.zeros((32, 32, 3), np.uint8)], score=0.0)))
+    assert len(found) > 0
+    assert types([found.boxes, found.scores]) == {"float32"}
+
+
+@pytest.mark.parametrize(("height", "matched"), [(2045.5, 1.0), (2045.5 - 2**-13, 0.0)])
+def test_metrics_compute_in_float64(height, matched):
+    """The smaller IoU is just below the threshold of 0.5, to which float32 would round it."""
+    size, kind = (4091, 4111), np.zeros(1, np.int32)
+    whole, part = (Boxes(np.array([[0, 0, 4111, side]], np.float32)) for side in (4091, height))
+    sample = Sample(ImageInfo(0, None, size), instances=Instances(size, whole, kind))
+    metric = vg.metrics.CocoMeanAveragePrecision(vg.ClassMap(["a"]))
+    metric.update_state([sample], [Instances(size, part, kind, scores=np.ones(1))])
+    assert metric.result()["AP50"] == matched
+    areas = np.float32(4111) * np.array([height, 4091], np.float32)
+    assert areas[0] / areas[1] == 0.5
