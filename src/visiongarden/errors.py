@@ -12,7 +12,7 @@ import difflib
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import PurePath
@@ -150,14 +150,31 @@ def nearest(name: str, valid: Iterable[str], limit: int = 3) -> str:
     names = sorted(valid)
     if not names:
         return ""
-    # The time of `get_close_matches` grows with the square of a name's length for each valid name.
-    # Names may come from files, so their length and number are limited.
-    same = [each for each in names if each.casefold() == name.casefold()]
-    close = same or difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)
+    close = closest(name, names, limit)
     listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
     if close:
         return f"did you mean {', '.join(close)}? (valid: {listed})"
     return f"valid: {listed}"
+
+
+def closest(name: str, names: Sequence[str], limit: int = 3) -> list[str]:
+    """Return the names that are most similar to `name`, the most similar first.
+
+    A name that differs only in case is the only one.
+
+    Args:
+        name: the misspelled name.
+        names: names to choose from, of which the first thousands are compared.
+        limit: maximum number of names.
+
+    Example:
+        >>> closest("ResNt", ["Darknet", "ResNet"])
+        ['ResNet']
+    """
+    # The time of `get_close_matches` grows with the square of a name's length for each valid name.
+    # Names may come from files, so their length and number are limited.
+    same = [each for each in names if each.casefold() == name.casefold()]
+    return same or difflib.get_close_matches(name[:200], names[:_COMPARED], n=limit, cutoff=0.5)
 
 
 def _as_argument(name: str, value: Any) -> str:

@@ -200,7 +200,7 @@ def test_files_without_a_signature(exported_detector, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"broken")
     with pytest.raises(UserError, match="cannot open"):
         vg.exporters.load(tmp_path / "broken.onnx")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(ModelFileError, match="there is no exported file"):
         vg.exporters.load(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match="not an exported file"):
         vg.exporters.load(tmp_path / "m.txt")

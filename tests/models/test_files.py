@@ -2,11 +2,13 @@
 
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tracemalloc
 import zipfile
 import zlib
+from pathlib import Path
 
 import h5py
 import keras
@@ -289,6 +291,28 @@ def test_bad_files(saved, tmp_path, kind, message):
         vg.load(path)
     assert message in str(error.value)
     assert str(error.value).count("\n") < 6
+
+
+@pytest.mark.parametrize(
+    "name", ["none.keras", "folder", "bset.keras", "exported.onnx", "other.pth"]
+)
+def test_other_paths_than_those_of_model_files(saved, tmp_path, name):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    best = Path(shutil.copy(saved[0], folder / "best.keras"))
+    for other in ("exported.onnx", "other.pth"):
+        (folder / other).write_bytes(b"")
+    path, fix = {
+        "none.keras": (tmp_path / name, "check the path"),
+        "folder": (folder, str(best)),
+        "bset.keras": (folder / name, f"did you mean {best}?"),
+        "exported.onnx": (folder / name, "vg.exporters.load"),
+        "other.pth": (folder / name, f"visiongarden transfer {folder / name} model.keras"),
+    }[name]
+    with pytest.raises(ModelFileError) as error:
+        vg.load(path)
+    assert error.value.fix.startswith(fix)
+    assert vg.load(best).count_params() > 0
 
 
 @settings(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from visiongarden.darknet.section import Section
 from visiongarden.errors import ModelFileError, nearest
+from visiongarden.storage import check_file
 
 MAX_BYTES = 2**20
 """Maximum size of a cfg in bytes; the largest official one has 31 kB."""
@@ -124,12 +125,7 @@ def _read(path_or_text: str | Path, file: str | None) -> tuple[str, str]:
             raise _too_large(file or "the cfg", len(path_or_text))
         return file or "the cfg", path_or_text
     path = Path(path_or_text)
-    try:
-        exists = path.is_file()
-    except (OSError, ValueError):
-        exists = False
-    if not exists:
-        raise ModelFileError(f"there is no cfg {str(path)[:200]!r}", fix="check the path")
+    check_file(path, "cfg", (".cfg",), ModelFileError)
     name = file or path.name
     with path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)

@@ -18,7 +18,7 @@ import numpy as np
 from visiongarden.darknet.build import Slot
 from visiongarden.darknet.geometry import Step
 from visiongarden.errors import ModelFileError
-from visiongarden.storage import atomic_write
+from visiongarden.storage import atomic_write, check_file
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ def read_weights(
             short file ends.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"there is no weights file {path}", fix="check the path")
+    check_file(path, "weights file", (".weights",), ModelFileError)
     header = read_header(path)
     size = path.stat().st_size
     _check_length(path, steps[:cutoff], header.size, size, cutoff)

@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from visiongarden.config import Named, place
-from visiongarden.errors import ConfigError, UserError, option
+from visiongarden.errors import ConfigError, ModelFileError, UserError, option
 from visiongarden.exporters.exported import ExportedModel
 from visiongarden.exporters.signature import Signature
+from visiongarden.storage import check_file
 
 
 class Exporter(Named):
@@ -135,6 +136,5 @@ def load(path: str | Path) -> ExportedModel:
         endings = ", ".join(kind.suffix for kind in Exporter.by_name().values())
         raise UserError(f"{path} is not an exported file", rule=f"a file that ends in {endings}")
     exporter.check_packages()
-    if not Path(path).is_file():
-        raise UserError(f"{path} does not exist", rule="a file that vg.export wrote")
+    check_file(Path(path), "exported file", (exporter.suffix,), ModelFileError)
     return exporter.load(Path(path))

@@ -9,6 +9,7 @@ import keras
 from visiongarden.errors import UserError
 from visiongarden.graphs.op import Graph
 from visiongarden.inspect.cfg_graph import darknet_graph
+from visiongarden.storage import check_file
 
 
 def read_graph(source: keras.Model | str | Path) -> Graph:
@@ -27,8 +28,7 @@ def read_graph(source: keras.Model | str | Path) -> Graph:
             rule="a Keras model, or the path of a .keras, .cfg or .onnx file",
         )
     path = Path(source)
-    if not path.is_file():
-        raise UserError(f"there is no file {path}", fix="check the path")
+    check_file(path, "model file", (".keras", ".cfg", ".onnx"))
     if path.suffix == ".cfg":
         return darknet_graph(path)
     if path.suffix == ".onnx":

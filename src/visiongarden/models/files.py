@@ -45,7 +45,7 @@ from visiongarden.models.serializable import (
 )
 from visiongarden.plugins import imported_by_name, package_of
 from visiongarden.registry import registered
-from visiongarden.storage import atomic_path, parse_json
+from visiongarden.storage import atomic_path, check_file, parse_json
 
 MANIFEST = "visiongarden.json"
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -103,9 +103,34 @@ def load(path: str | Path) -> Any:
     return _open(Path(path), compiled=True)
 
 
+_OTHER_MODELS = {".bin", ".ckpt", ".h5", ".npz", ".pt", ".pth", ".safetensors"}
+"""Endings of files of weights and of models of other tools, whose weights `transfer` reads."""
+
+
+def _check_kind(path: Path) -> None:
+    """Raise an error unless the path is that of a file that may be a model file.
+
+    Raises:
+        ModelFileError: There is no file, or its ending is that of exported models or of weights.
+    """
+    check_file(path, "model file", (".keras",), ModelFileError)
+    if path.suffix == ".onnx":
+        raise ModelFileError(
+            f"{path} is an exported model",
+            rule="a .keras file written by model.save()",
+            fix=f"vg.exporters.load({str(path)!r}), or load the .keras file that was exported",
+        )
+    if path.suffix in _OTHER_MODELS:
+        raise ModelFileError(
+            f"{path} is not a .keras file",
+            rule="a .keras file written by model.save()",
+            fix=f"visiongarden transfer {path} model.keras --output started.keras, to load its "
+            "weights into a model",
+        )
+
+
 def _open(path: Path, compiled: bool) -> Any:
-    if not path.is_file():
-        raise ModelFileError(f"there is no model file {path}", fix="check the path")
+    _check_kind(path)
     try:
         # Also where a recipe names the file, whose own names may import packages.
         with zipfile.ZipFile(path) as archive, gc_paused(), imported_by_name(allowed=False):

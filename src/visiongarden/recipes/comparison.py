@@ -11,6 +11,7 @@ from visiongarden.errors import UserError
 from visiongarden.recipes.recipe import Recipe
 from visiongarden.recipes.resolution import resolve
 from visiongarden.recipes.run_folder import RECIPE
+from visiongarden.storage import similar
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def _load(source: Recipe | str | Path) -> Recipe:
     file = path / RECIPE if path.is_dir() else path
     if not file.is_file():
         raise UserError(
-            f"recipe {file} does not exist", rule="a recipe (.yaml) or the folder of a run"
+            f"recipe {file} does not exist",
+            rule="a recipe (.yaml) or the folder of a run",
+            fix=similar(path),
         )
     return resolve(file)
 

@@ -15,13 +15,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from visiongarden.data.file_names import image_names, names_in
+from visiongarden.data.file_names import ENDINGS, image_names, names_in
 from visiongarden.data.model_pixels import pixels_for
 from visiongarden.errors import UserError, nearest, option
 from visiongarden.evaluation.prediction import predictor_of, scored
 from visiongarden.models.kinds import OfWholeImages, pixel_values_of
 from visiongarden.models.precision import model_in_precision
-from visiongarden.storage import atomic_write
+from visiongarden.storage import atomic_write, check_file
 from visiongarden.tasks import PredictionFiles, Task, task_of
 
 
@@ -266,10 +266,9 @@ def _files(images: Sequence[str | Path]) -> list[Path]:
     for image in map(Path, sources):
         if image.is_dir():
             files += [image / name for name in image_names(names_in(image))]
-        elif image.is_file():
-            files.append(image)
         else:
-            raise UserError(f"there is no image {image}", fix="check the path")
+            check_file(image, "image", sorted(ENDINGS))
+            files.append(image)
     if not files:
         raise UserError(
             "no image files were found",

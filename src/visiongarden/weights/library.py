@@ -9,6 +9,7 @@ from typing import Any
 
 from visiongarden.config import load_yaml
 from visiongarden.errors import ConfigError, UserError, nearest
+from visiongarden.storage import check_file
 from visiongarden.weights.rules import Rules
 
 FOLDER = Path(__file__).parent / "checkpoints"
@@ -40,8 +41,7 @@ def read_rules(source: str | Path) -> Rules:
     """
     path = Path(source)
     if path.suffix in (".yaml", ".yml", ".py"):
-        if not path.is_file():
-            raise ConfigError(f"there is no file of rules {path}", fix="check the path")
+        check_file(path, "file of rules", (".yaml", ".yml", ".py"), ConfigError)
         return _read_python(path) if path.suffix == ".py" else _read_yaml(path)
     by_name = {rules.name: rules for rules in published()}
     if str(source) not in by_name:

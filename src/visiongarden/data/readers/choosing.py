@@ -13,6 +13,7 @@ from visiongarden.data.readers import other_tools
 from visiongarden.data.readers.errors import unreadable
 from visiongarden.data.readers.reader import Reader, Source
 from visiongarden.errors import DataError, UserError, nearest, option
+from visiongarden.storage import similar
 from visiongarden.storage.place import Place, place
 
 AUTO = "auto"
@@ -39,7 +40,7 @@ def opened(path: str | Path, reader: Any = AUTO) -> tuple[Place, Reader]:
     if not Path(path).exists():
         if chosen is not None and chosen.takes_name:
             return Path(path), chosen
-        raise DataError(f"the dataset {path} does not exist", fix="check the path")
+        raise DataError(f"the dataset {path} does not exist", fix=similar(Path(path)))
     root = place(path)
     try:
         if chosen is None:

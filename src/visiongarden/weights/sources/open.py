@@ -12,6 +12,7 @@ import keras
 
 from visiongarden.errors import UserError, option
 from visiongarden.models.kinds import WithPreprocessing
+from visiongarden.storage import check_file
 from visiongarden.weights.class_rows import class_names_of
 from visiongarden.weights.live import named_weights
 from visiongarden.weights.sources.keras_files import open_keras, open_weights_h5
@@ -97,8 +98,7 @@ def open_source(
 
 
 def _reader(path: Path) -> Any:
-    if not path.is_file():
-        raise UserError(f"there is no weights file {path}", fix="check the path")
+    check_file(path, "weights file", tuple(_READERS))
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(
