@@ -27,6 +27,11 @@ OPEN = "PLACEHOLDER"
 TESTED_BY = {
     "registration(kind)": "tests/config/test_unregistered.py",
     # Fixes that are composed elsewhere -> the test that applies them.
+    "similar(path)": "tests/storage/test_missing.py",
+    "similar(Path(path))": "tests/storage/test_missing.py",
+    "' or '.join((str(path / name) for name in names[:3])) or None": (
+        "tests/storage/test_missing.py"
+    ),
     "_fix(matched, share, other)": (
         "tests/test_fixes.py::test_a_share_that_is_too_high_names_one_that_works"
     ),

@@ -1,4 +1,4 @@
-"""Errors of paths that are no files name the file that was probably meant."""
+"""Errors of missing files name the file that was probably meant."""
 
 import pytest
 

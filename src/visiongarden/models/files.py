@@ -108,19 +108,19 @@ _OTHER_MODELS = {".bin", ".ckpt", ".h5", ".npz", ".pt", ".pth", ".safetensors"}
 
 
 def _check_kind(path: Path) -> None:
-    """Raise an error unless the path is that of a file that may be a model file.
+    """Raise an error for a missing file, and for files of other tools by their endings.
 
     Raises:
-        ModelFileError: There is no file, or its ending is that of exported models or of weights.
+        ModelFileError: There is no file, or it ends like an exported model or a file of weights.
     """
     check_file(path, "model file", (".keras",), ModelFileError)
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         raise ModelFileError(
             f"{path} is an exported model",
             rule="a .keras file written by model.save()",
             fix=f"vg.exporters.load({str(path)!r}), or load the .keras file that was exported",
         )
-    if path.suffix in _OTHER_MODELS:
+    if path.suffix.lower() in _OTHER_MODELS:
         raise ModelFileError(
             f"{path} is not a .keras file",
             rule="a .keras file written by model.save()",

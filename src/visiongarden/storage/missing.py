@@ -1,4 +1,4 @@
-"""Errors of paths without a file: `check_file`, and `similar` names for the fix of an error."""
+"""Errors of missing files: `check_file`, and `similar` for the fix of another error."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_file(
 
 
 def similar(path: Path, endings: Sequence[str] = ("",)) -> str:
-    """Return a fix for a path that does not exist: similar paths that do, if there are any.
+    """Return a fix for a path that does not exist: existing paths with similar names.
 
     A folder in the path may be misspelled as well as the name at its end.
 
