@@ -84,10 +84,17 @@ def test_other_files_are_rejected(tmp_path, content):
         parse_cfg(path)
 
 
-@pytest.mark.parametrize("path", ["no_such.cfg", "", "a" * 5000, "a\0b"])
+@pytest.mark.parametrize("path", ["no_such.cfg", "a" * 5000, "a\0b"])
 def test_a_missing_file(path):
     with pytest.raises(ModelFileError, match="there is no cfg"):
         parse_cfg(path)
+
+
+def test_an_empty_path_is_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelFileError, match="is a folder") as error:
+        parse_cfg("")
+    assert error.value.received == "no such file in the folder"
 
 
 def section(line):
