@@ -5,6 +5,7 @@ from tests import zoo_of_parts as zoo
 
 import visiongarden as vg
 from visiongarden.testing import check, check_many
+from visiongarden.testing.arrays import leaves
 
 FAST = {
     zoo.CenterBoxes,
@@ -74,3 +75,32 @@ def test_an_unused_field_is_a_warning(cls):
     report = check(cls, backends=(), config=config, skip=OTHERS)
     assert report.ok, report
     assert [finding.check for finding in report.warnings] == [name]
+
+
+@vg.register(package="zoo_of_parts")
+class NamesInAnotherOrder(vg.heads.AnchorFree):
+    """Returns raw predictions whose names are not sorted."""
+
+    def wire(self, features):
+        return {
+            level: dict(sorted(maps.items(), reverse=True))
+            for level, maps in super().wire(features).items()
+        }
+
+
+@pytest.mark.backends
+def test_leaves_are_sorted_by_the_names_of_nested_mappings():
+    tree = {"p4": {"b": 1, "a": [2, {"d": 3, "c": 4}]}, "p3": (5,)}
+    assert leaves(tree) == [5, 2, 4, 3, 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_a_head_whose_names_are_not_sorted_has_the_same_outputs_on_other_backends(backend):
+    pytest.importorskip(backend)
+    skip = [name for name in vg.testing.CHECKS if name not in ("runs", "backends")]
+    report = check(
+        NamesInAnotherOrder, inputs={"p3": (2, 8, 12, 8)}, backends=(backend,),
+        config={"num_classes": 2, "bins": 4}, skip=skip,
+    )  # fmt: skip
+    assert report["backends"].status == "passed", report

@@ -117,8 +117,15 @@ def batch_of(spec: Any) -> int:
 
 
 def leaves(tree: Any) -> list[Any]:
-    """Flatten a nested structure in the order of `keras.tree.flatten`."""
-    return list(keras.tree.flatten(tree))
+    """Flatten a nested structure, mappings in the order of their sorted keys."""
+    return list(keras.tree.flatten(_sorted(tree)))
+
+
+def _sorted(tree: Any) -> Any:
+    """Sort the keys of all mappings: on PyTorch, Keras sorts only those of the outermost one."""
+    if isinstance(tree, Mapping):
+        return {key: _sorted(tree[key]) for key in sorted(tree)}
+    return type(tree)(map(_sorted, tree)) if type(tree) in (list, tuple) else tree
 
 
 def numpy_leaves(tree: Any) -> list[np.ndarray]:
