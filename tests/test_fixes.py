@@ -27,7 +27,7 @@ OPEN = "PLACEHOLDER"
 TESTED_BY = {
     "registration(kind)": "tests/config/test_unregistered.py",
     # Fixes that are composed elsewhere -> the test that applies them.
-    "similar(path)": "tests/storage/test_missing.py",
+    "similar(file)": "tests/storage/test_missing.py",
     "similar(Path(path))": "tests/storage/test_missing.py",
     "' or '.join((str(path / name) for name in names[:3])) or None": (
         "tests/storage/test_missing.py"

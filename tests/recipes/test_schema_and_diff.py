@@ -201,6 +201,9 @@ def test_diff_names_the_fields(tmp_path):
     assert "training.epochs: 100 → 7" in map(str, compare(first, second))
     with pytest.raises(UserError, match=r"recipe .*nowhere\.yaml does not exist"):
         compare(tmp_path / "nowhere.yaml", first)
+    with pytest.raises(UserError, match=r"recipe .*recipe\.yaml does not exist") as error:
+        compare(tmp_path, first)  # a folder without a recipe
+    assert str(tmp_path) not in error.value.fix
 
 
 def command(capsys, *arguments, code=0):

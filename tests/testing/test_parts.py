@@ -5,7 +5,7 @@ from tests import zoo_of_parts as zoo
 
 import visiongarden as vg
 from visiongarden.testing import check, check_many
-from visiongarden.testing.arrays import leaves
+from visiongarden.testing.arrays import leaves, packed
 
 FAST = {
     zoo.CenterBoxes,
@@ -92,6 +92,22 @@ class NamesInAnotherOrder(vg.heads.AnchorFree):
 def test_leaves_are_sorted_by_the_names_of_nested_mappings():
     tree = {"p4": {"b": 1, "a": [2, {"d": 3, "c": 4}]}, "p3": (5,)}
     assert leaves(tree) == [5, 2, 4, 3, 1]
+
+
+@pytest.mark.backends
+def test_leaves_can_be_packed():
+    tree = {"p4": {"b": 1, "a": [2, {"d": 3, "c": 4}]}, "p3": (5,)}
+    assert packed(tree, leaves(tree)) == tree
+
+
+@pytest.mark.backends
+def test_the_loss_of_a_head_whose_names_are_not_sorted():
+    skip = [name for name in vg.testing.CHECKS if name not in ("runs", "loss")]
+    report = check(
+        NamesInAnotherOrder, inputs={"p3": (2, 8, 12, 8)}, backends=(),
+        config={"num_classes": 2, "bins": 4}, skip=skip,
+    )  # fmt: skip
+    assert report["loss"].status == "passed", report
 
 
 @pytest.mark.slow

@@ -62,7 +62,7 @@ def _load(source: Recipe | str | Path) -> Recipe:
         raise UserError(
             f"recipe {file} does not exist",
             rule="a recipe (.yaml) or the folder of a run",
-            fix=similar(path),
+            fix=similar(file),
         )
     return resolve(file)
 

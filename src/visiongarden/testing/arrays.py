@@ -118,14 +118,19 @@ def batch_of(spec: Any) -> int:
 
 def leaves(tree: Any) -> list[Any]:
     """Flatten a nested structure, mappings in the order of their sorted keys."""
-    return list(keras.tree.flatten(_sorted(tree)))
+    return list(keras.tree.flatten(by_key(tree)))
 
 
-def _sorted(tree: Any) -> Any:
+def packed(structure: Any, flat: list[Any]) -> Any:
+    """Nest a list in the order of `leaves` as in `structure`."""
+    return keras.tree.pack_sequence_as(by_key(structure), flat)
+
+
+def by_key(tree: Any) -> Any:
     """Sort the keys of all mappings: on PyTorch, Keras sorts only those of the outermost one."""
     if isinstance(tree, Mapping):
-        return {key: _sorted(tree[key]) for key in sorted(tree)}
-    return type(tree)(map(_sorted, tree)) if type(tree) in (list, tuple) else tree
+        return {key: by_key(tree[key]) for key in sorted(tree)}
+    return type(tree)(map(by_key, tree)) if type(tree) in (list, tuple) else tree
 
 
 def numpy_leaves(tree: Any) -> list[np.ndarray]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.source_digest import module_file
-from visiongarden.testing.arrays import TOLERANCE, inputs_of, numpy_leaves
+from visiongarden.testing.arrays import TOLERANCE, inputs_of, leaves, numpy_leaves, packed
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed, skipped, warned
 from visiongarden.testing.subject import Subject
@@ -103,7 +103,7 @@ class FreshProcesses:
         name, folder = str(len(self._jobs)), Path(self._folder.name)
         try:
             model, inputs = _saved_model(subject)
-            given = keras.tree.pack_sequence_as(
+            given = packed(
                 inputs_of(model), [keras.ops.convert_to_tensor(array) for array in inputs]
             )
             outputs = numpy_leaves(model(given, training=False))
@@ -170,7 +170,7 @@ class FreshProcesses:
 
 def _saved_model(subject: Subject) -> tuple[Any, list[np.ndarray]]:
     """Return the model to save and its flat inputs; a part is saved within a whole model."""
-    flat = keras.tree.flatten(subject.arguments)
+    flat = leaves(subject.arguments)
     if not subject.is_part:
         return subject.model(subject.main), flat
     model = subject.connected()

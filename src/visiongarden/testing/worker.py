@@ -22,7 +22,7 @@ import numpy as np
 from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.backends.tracing import jit_compiled
 from visiongarden.storage import atomic_write
-from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves
+from visiongarden.testing.arrays import difference, inputs_of, leaves, numpy_leaves, packed
 from visiongarden.testing.explain import describe
 
 
@@ -93,7 +93,7 @@ def _load(path: Path, parts: bool) -> Any:
 
 def _packed(model: Any, inputs: list[Any]) -> Any:
     tensors = [keras.ops.convert_to_tensor(array) for array in inputs]
-    return keras.tree.pack_sequence_as(inputs_of(model), tensors)
+    return packed(inputs_of(model), tensors)
 
 
 def _attempted(
@@ -138,7 +138,7 @@ def _exported(model: Any, inputs: list[Any]) -> Any:
         keras.Input(array.shape[1:], dtype=str(array.dtype), name=f"x{i}")
         for i, array in enumerate(inputs)
     ]
-    outputs = leaves(model(keras.tree.pack_sequence_as(inputs_of(model), tensors)))
+    outputs = leaves(model(packed(inputs_of(model), tensors)))
     flat = keras.Model(tensors, outputs)
     # Keras exports only models that have been called.
     flat([keras.ops.convert_to_tensor(array) for array in inputs])

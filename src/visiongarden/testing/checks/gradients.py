@@ -10,7 +10,7 @@ from keras import ops
 
 from visiongarden.backends.gradients import gradients_of
 from visiongarden.backends.sublayers import added_losses
-from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves
+from visiongarden.testing.arrays import arrays_like, is_float, leaves, numpy_leaves, packed
 from visiongarden.testing.instances import randomize
 from visiongarden.testing.report import Finding, failed, passed, skipped
 from visiongarden.testing.subject import Subject
@@ -109,8 +109,7 @@ def compute_gradients(layer: Any, arguments: Any, training: bool) -> tuple[list[
     floats = [i for i, tensor in enumerate(inputs) if is_float(tensor)]
 
     def loss(tensors: list[Any]) -> Any:
-        packed = keras.tree.pack_sequence_as(arguments, tensors)
-        return _projected(layer(*packed, training=training)) + _added(layer)
+        return _projected(layer(*packed(arguments, tensors), training=training)) + _added(layer)
 
     return gradients_of(loss, layer.trainable_variables, inputs, floats)
 

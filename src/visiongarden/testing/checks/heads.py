@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -13,7 +12,7 @@ from visiongarden.backends.gradients import Compiled
 from visiongarden.errors import UserError
 from visiongarden.parts import Head
 from visiongarden.tasks import Match
-from visiongarden.testing.arrays import leaves, numpy_leaves
+from visiongarden.testing.arrays import leaves, numpy_leaves, packed
 from visiongarden.testing.checks import losses
 from visiongarden.testing.examples import examples_of
 from visiongarden.testing.explain import advice_for, describe
@@ -146,7 +145,7 @@ def _fitted(
         fitted = leaves(raw)
         for place, array in zip(places, arrays, strict=True):
             fitted[place] = ops.convert_to_tensor(array)
-        decoded = decoding(keras.tree.pack_sequence_as(raw, fitted), losses.context_of(subject))
+        decoded = decoding(packed(raw, fitted), losses.context_of(subject))
         found = matches(head, targets, _numpy(decoded))
         if all(match.learned and match.correct for match in found):
             break

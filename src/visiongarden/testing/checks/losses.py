@@ -13,7 +13,7 @@ from visiongarden.backends.gradients import Compiled, value_and_gradients
 from visiongarden.losses import Loss, quotients
 from visiongarden.parts import Head
 from visiongarden.parts.target_inputs import with_features
-from visiongarden.testing.arrays import Shaped, is_float, leaves, numpy_leaves
+from visiongarden.testing.arrays import Shaped, by_key, is_float, leaves, numpy_leaves, packed
 from visiongarden.testing.explain import advice_for, describe
 from visiongarden.testing.report import Finding, failed, passed
 from visiongarden.testing.subject import Subject
@@ -252,7 +252,7 @@ def _kind(name: str) -> str:
 
 
 def _names(raw: Any) -> list[str]:
-    return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(raw)]
+    return ["/".join(map(str, path)) for path, _ in keras.tree.flatten_with_path(by_key(raw))]
 
 
 def compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) -> Compiled:
@@ -268,7 +268,7 @@ def compiled(subject: Subject, validate: Any, targets: dict[str, np.ndarray]) ->
         full = list(flat)
         for position, tensor in zip(positions, tensors, strict=True):
             full[position] = tensor
-        terms = validate(keras.tree.pack_sequence_as(raw, full), given, context)
+        terms = validate(packed(raw, full), given, context)
         return sum(ops.cast(term, "float32") for term in quotients(terms).values())
 
     subject.compiled_loss = value_and_gradients(total)
