@@ -92,6 +92,27 @@ def test_only_the_masks_of_the_largest_weights_are_compared():
     assert terms_of(few, raw)["mask"] != pytest.approx(terms_of(head, raw)["mask"])
 
 
+@pytest.mark.backends
+def test_masks_of_equal_weight_are_those_of_all_objects():
+    """The first positives would be those of the object at the top of the image."""
+    ratios = {"anchor_ratios": (1,), "anchor_scales": (1, 1.1, 1.2, 1.3), "anchor_size": 3}
+    head = vg.heads.RetinaNetMasks(num_classes=2, filters=8, repeats=1, prototypes=5, **ratios)
+    head = head.replace(loss=head.loss.replace(masks_per_image=4))
+    boxes = np.array([[[4, 0, 32, 28], [60, 36, 88, 64]]], np.float32)
+    masks = np.ones((1, 2, 16, 24), np.uint8)
+    targets = {"boxes": boxes, "classes": np.array([[0, 1]], np.int32), "masks": masks}
+    raw = {level: {n: x[:1] for n, x in maps.items()} for level, maps in raw_maps(head).items()}
+    context = HeadContext(head, SIZE, LEVELS)
+    assigned = head.loss.detection.assigned(raw, targets, context, head.chosen_assigner())
+    owners = k.convert_to_numpy(assigned.index)[0]
+    assert min((owners == 0).sum(), (owners == 1).sum()) > 4
+    before = terms_of(head, raw, targets)["mask"]
+    for owner in (0, 1):
+        inverted = masks.copy()
+        inverted[:, owner] = 0
+        assert terms_of(head, raw, {**targets, "masks": inverted})["mask"] != before
+
+
 def test_images_without_objects_add_nothing_to_the_mask_term():
     nothing = {**TARGETS, "classes": np.full((2, 2), -1, np.int32)}
     assert terms_of(HEADS["free"], raw_maps(HEADS["free"]), nothing)["mask"] == 0

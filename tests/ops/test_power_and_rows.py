@@ -1,11 +1,11 @@
-"""Powers and gathered rows equal NumPy's values and finite differences."""
+"""Powers, gathered rows and largest values equal NumPy's values and finite differences."""
 
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from visiongarden.ops import kth_largest, one_hot, power, rows_of
+from visiongarden.ops import kth_largest, one_hot, power, rows_of, spread_top_k, top_k
 
 
 @pytest.mark.backends
@@ -41,6 +41,42 @@ def test_kth_largest_is_not_compiled_to_a_sort():
 
     compiled = jax.jit(lambda x: kth_largest(x, 10)).lower(np.zeros((8, 8, 2100), np.float32))
     assert "sort(" not in compiled.compile().as_text()
+
+
+@pytest.mark.backends
+@pytest.mark.parametrize("k", [1, 30, 500, 1000])
+def test_equal_values_of_the_top_k_are_in_the_order_of_their_indices(k):
+    # Few values: most are equal to others, also at the limit. Zeros of both signs are equal.
+    generator = np.random.default_rng(k)
+    x = generator.integers(-3, 4, (2, 3, 1000)).astype(np.float32)
+    x *= generator.choice(np.array([1, -1], np.float32), x.shape)
+    values, index = map(ops.convert_to_numpy, top_k(ops.convert_to_tensor(x), k))
+    expected = np.argsort(-x, axis=-1, kind="stable")[..., :k]
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(x, expected, axis=-1))
+    assert (values.dtype, index.dtype) == (np.float32, np.int32)
+
+
+@pytest.mark.backends
+def test_equal_weights_are_spread():
+    weights = np.zeros((4, 40), np.float32)
+    weights[0, [3, 30]] = 1  # fewer than k
+    weights[1] = np.linspace(0, 1, 40)  # no equal ones
+    weights[2, 10:40] = 1  # six times k
+    weights[3, 20:40], weights[3, 35:38] = 0.5, 1
+    found = ops.convert_to_numpy(spread_top_k(ops.convert_to_tensor(weights), 5))
+    assert found.dtype == np.int32
+    assert {3, 30} < set(found[0])
+    np.testing.assert_array_equal(found[1], [35, 36, 37, 38, 39])
+    np.testing.assert_array_equal(found[2], [15, 21, 27, 33, 39])
+    # Two of the 17 other ones: the ninth and the last.
+    np.testing.assert_array_equal(found[3], [28, 35, 36, 37, 39])
+    alone = np.random.default_rng(0).integers(0, 2, (3, 50)).astype(np.float32)
+    for k in (1, 7, 50):
+        index = ops.convert_to_numpy(spread_top_k(ops.convert_to_tensor(alone), k))
+        assert (np.diff(index) > 0).all()
+        counts = np.minimum(alone.sum(axis=1), k)
+        np.testing.assert_array_equal(np.take_along_axis(alone, index, 1).sum(axis=1), counts)
 
 
 @pytest.mark.backends

@@ -22,6 +22,7 @@ from visiongarden.ops import (
     match_regions,
     refine_regions,
     rows_of,
+    top_k,
 )
 from visiongarden.ops.boxes import area
 from visiongarden.postprocess import nms_keeps
@@ -117,7 +118,7 @@ class ProposeRegions(_OfBoxes):
             part = slice(first, first + rows * columns * number)
             found.append(self._of_level(logits, moved, centers[part], grid.anchors[part]))
         scores, boxes = (ops.concatenate(each, axis=1) for each in zip(*found, strict=True))
-        best, index = ops.top_k(scores, self.proposals)
+        best, index = top_k(scores, self.proposals)
         boxes = ops.where(ops.expand_dims(best > _LOW, -1), rows_of(boxes, index), 0.0)
         return ops.stop_gradient(boxes)
 
@@ -128,7 +129,7 @@ class ProposeRegions(_OfBoxes):
         batch = ops.shape(objectness)[0]
         scores = _rounded(ops.reshape(objectness, (batch, -1)), 2**16)
         deltas = ops.stop_gradient(ops.reshape(ops.cast(deltas, "float32"), (batch, -1, 4)))
-        best, index = ops.top_k(scores, min(self.per_level, len(centers)))
+        best, index = top_k(scores, min(self.per_level, len(centers)))
         places = ops.take(ops.convert_to_tensor(centers), index, axis=0)
         anchors = ops.take(ops.convert_to_tensor(sizes), index, axis=0)
         boxes = deltas_to_boxes(rows_of(deltas, index), places, anchors, self.delta_weights)
@@ -324,12 +325,12 @@ class SelectRegions(_OfBoxes):
         scores, deltas = _rounded(scores, 2**10), ops.stop_gradient(deltas)
         batch, (regions_count, classes) = ops.shape(scores)[0], scores.shape[1:]
         pairs = ops.reshape(scores, (batch, regions_count * classes))
-        best, index = ops.top_k(pairs, min(self.candidates, regions_count * classes))
+        best, index = top_k(pairs, min(self.candidates, regions_count * classes))
         rows, chosen = index // classes, index % classes
         found = self._boxes(regions, deltas, rows, chosen)
         keeps = (nms_keeps(found, self.nms_iou, chosen) > 0) & (area(found) > 0)
         # A detection that is removed comes after all others, and has no area.
-        order, place = ops.top_k(ops.where(keeps, best, best + _LOW), self._detections(scores))
+        order, place = top_k(ops.where(keeps, best, best + _LOW), self._detections(scores))
         found = ops.where(ops.expand_dims(order > _LOW / 2, -1), rows_of(found, place), 0.0)
         picked = [
             ops.cast(ops.take_along_axis(each, place, axis=1), "int32") for each in (rows, chosen)

@@ -13,7 +13,7 @@ from visiongarden.losses.bce import BinaryCrossentropy
 from visiongarden.losses.detection import DetectionLoss, typed
 from visiongarden.losses.loss import Loss
 from visiongarden.losses.score_loss import ScoreLoss
-from visiongarden.ops import flat, rows_of, single, wide
+from visiongarden.ops import flat, rows_of, single, spread_top_k, wide
 from visiongarden.registry import register
 from visiongarden.types import HeadContext, RawPredictions, Targets, Tensor, Term
 
@@ -31,7 +31,8 @@ class PrototypeMaskLoss(Loss):
         mask_loss: loss of each cell of a mask.
         mask_gain: weight of the mask loss; 6.125 in the paper.
         masks_per_image: largest number of positives of an image whose masks are compared, those of
-            the largest weight; 100 in the paper's configuration. It bounds the memory of a step.
+            the largest weight, and evenly spaced ones of equal weight; 100 in the paper's
+            configuration. It bounds the memory of a step.
 
     Example:
         >>> head = vg.heads.AnchorFreeMasks(num_classes=3, loss={"mask_gain": 2})
@@ -82,8 +83,8 @@ class PrototypeMaskLoss(Loss):
                 fix="Masks.to_targets(capacity, size)",
             )
         kept = min(self.masks_per_image, found.most)
-        weight, index = ops.top_k(found.weight, kept)
-        chosen = ops.cast(weight > 0, wide())
+        index = spread_top_k(found.weight, kept)
+        chosen = ops.cast(ops.take_along_axis(found.weight, index, axis=1) > 0, wide())
         owner = ops.maximum(rows_of(found.index, index), 0)
         coefficients = rows_of(flat(raw, "coefficients"), index)
         logits = ops.einsum("bkp,bhwp->bkhw", coefficients, prototypes)

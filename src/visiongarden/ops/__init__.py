@@ -29,7 +29,7 @@ from visiongarden.ops.regions import (
     refine_regions,
     region_names,
 )
-from visiongarden.ops.rows import kth_largest, rows_of
+from visiongarden.ops.rows import kth_largest, rows_of, spread_top_k, top_k
 from visiongarden.ops.wide_dtype import wide
 
 __all__ = [
@@ -68,6 +68,8 @@ __all__ = [
     "rows_of",
     "single",
     "siou",
+    "spread_top_k",
+    "top_k",
     "wide",
     "xyxy_to_cxcywh",
 ]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from keras import ops
 
-from visiongarden.ops import iou, one_hot, refine_regions, region_names, rows_of, single
+from visiongarden.ops import iou, one_hot, refine_regions, region_names, rows_of, single, top_k
 from visiongarden.postprocess.decoding import Decoding
 from visiongarden.registry import register
 from visiongarden.samples import Masks
@@ -41,7 +41,7 @@ class RegionMaskDecoding(Decoding):
         scores = rows_of(scores[..., 1:], rows)
         chosen = ops.cast(single(raw, "mask_classes"), "int32")
         # In training, a region has no class yet. `argmax` has no counterpart in exported files.
-        best = ops.cast(ops.top_k(scores, 1)[1][..., 0], "int32")
+        best = top_k(scores, 1)[1][..., 0]
         hot = one_hot(ops.where(chosen < 0, best, chosen), head.num_classes)
         deltas = rows_of(single(raw, names[last].boxes), rows)
         if deltas.shape[2] > 1:
