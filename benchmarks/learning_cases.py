@@ -112,6 +112,13 @@ _TWO_STAGES = (
     "model.head={type: MaskRCNN, filters: 64, anchor_size: 4, box_units: 256, "
     "proposals_per_level: 300, proposals: 300, regions: 128}",
 )
+_RETINANET = (
+    _SMALL_RESNET,
+    "model.decoder={type: FPN, channels: 64}",
+    # The anchor size that `train` proposes instead of the default; normalized, as from scratch.
+    "model.head={type: RetinaNetMasks, filters: 64, repeats: 2, norm: group, anchor_size: 1.7}",
+    "transforms=[HorizontalFlip]",
+)
 _NUCLEI = (DATA / "nuclei_dsb2018", "InstanceMaskFolders")
 
 CASES = {
@@ -125,6 +132,11 @@ CASES = {
     "nuclei16_two_stages": Case(
         *_NUCLEI,
         **_MASKS | {"epochs": 120, "size": 256, "overrides": _TWO_STAGES},
+        copy=few_nuclei,
+    ),
+    "nuclei16_retinanet": Case(
+        *_NUCLEI,
+        **_MASKS | {"epochs": 100, "size": 256, "overrides": _RETINANET},
         copy=few_nuclei,
     ),
     "coco_by_masks": Case(

@@ -115,4 +115,4 @@ def test_a_run_is_refused_before_its_folder_is_created(data, tmp_path):
         vg.train(recipe, output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (override,) = shlex.split(error.value.fix)
-    assert override == "model.head.anchor_size=0.25"
+    assert override == "model.head.anchor_size=0.71"

@@ -8,12 +8,18 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveFloat
 
-from visiongarden.ops import AnchorGrid
+from visiongarden.ops import AnchorGrid, shape_overlaps
 from visiongarden.parts import Head
 from visiongarden.types import ImageSize, stride_of
 
 Sizes = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=64)]
 DeltaWeights = tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]
+
+_SIZES = tuple(float(f"{2 ** (step / 4):.2g}") for step in range(-16, 25))
+"""Proposed sides of square anchors in strides, 0.062 to 64."""
+
+_OBJECTS = 1000
+"""Largest number of objects from which fitting anchors are computed."""
 
 
 class ScaledAnchors(Head):
@@ -59,16 +65,26 @@ class ScaledAnchors(Head):
         return (2 * np.round(shapes / 2) if self.anchor_rounding else shapes).astype(np.float32)
 
     def fitting_anchors(self, sides: np.ndarray, levels: Sequence[str]) -> dict[str, float]:
-        """Return the `anchor_size` with which an object of median size matches a middle level.
+        """Return the `anchor_size` whose anchors overlap the objects most.
+
+        The center of an object is a quarter of a stride away from that of an anchor, on average
+        along each axis: small anchors of a coarse level miss objects of their size.
 
         Args:
             sides: width and height of each object in pixels, (n, 2).
             levels: names of the levels.
         """
-        side = float(np.median(np.sqrt(sides.prod(axis=1))))
-        stride = stride_of(sorted(levels, key=stride_of)[(len(levels) - 1) // 2])
-        middle = float(np.exp(np.log(self.anchor_scales).mean()))
-        return {"anchor_size": max(float(f"{side / stride / middle:.2g}"), 0.01)}
+        some = sides[:: len(sides) // _OBJECTS + 1]
+
+        def mean_overlap(size: float) -> float:
+            head = self.replace(anchor_size=size)
+            found = [
+                shape_overlaps(some, head.anchor_shapes(level), stride_of(level) / 4)
+                for level in levels
+            ]
+            return float(np.concatenate(found, axis=1).max(axis=1).mean())
+
+        return {"anchor_size": max(_SIZES, key=mean_overlap)}
 
     def grid(self, levels: Iterable[str], image_size: ImageSize) -> AnchorGrid:
         """Return the anchors of all levels in an image of (height, width) pixels."""

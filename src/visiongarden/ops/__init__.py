@@ -3,7 +3,7 @@
 The functions run in the graph of training steps and exported models, on every backend.
 """
 
-from visiongarden.ops.anchors import Cells, cells_of
+from visiongarden.ops.anchors import Cells, cells_of, shape_overlaps
 from visiongarden.ops.boxes import area, clip, cxcywh_to_xyxy, xyxy_to_cxcywh
 from visiongarden.ops.decode import (
     AnchorGrid,
@@ -66,6 +66,7 @@ __all__ = [
     "roi_align",
     "roi_levels",
     "rows_of",
+    "shape_overlaps",
     "single",
     "siou",
     "spread_top_k",

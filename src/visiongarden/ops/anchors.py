@@ -42,3 +42,18 @@ def cells_of(levels: Iterable[str], image_size: ImageSize) -> Cells:
         strides.append(np.full(rows * columns, stride, wide()))
     counts = tuple(len(part) for part in strides)
     return Cells(np.concatenate(centers), np.concatenate(strides), counts)
+
+
+def shape_overlaps(sides: np.ndarray, anchors: np.ndarray, offset: float = 0.0) -> np.ndarray:
+    """Return the IoU of boxes and anchors by their shapes alone, (n, anchors).
+
+    Args:
+        sides: (n, 2), width and height of the boxes.
+        anchors: (anchors, 2), width and height.
+        offset: distance of their centers along each axis.
+    """
+    sides = sides[:, None]
+    shared = np.minimum(np.minimum(sides, anchors), (sides + anchors) / 2 - offset)
+    inter = np.maximum(shared, 0).prod(axis=-1)
+    union = sides.prod(axis=-1) + anchors.prod(axis=-1) - inter
+    return np.asarray(inter / np.maximum(union, 1e-9))

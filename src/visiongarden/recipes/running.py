@@ -232,7 +232,7 @@ def _train(
         task_of(model).check(dataset)
     loader = _loader(recipe, train_set, model.resize)
     check_sizes(model, loader)
-    check_anchors(model, train_set, _field_of_head)
+    warnings += check_anchors(model, train_set, _field_of_head)
     selected = selection(recipe.evaluation, task, model, val_set)
     check_own_losses(model.parts.head)
     check_monitors(callbacks, model.parts.head.chosen_loss(), selected.names)

@@ -1,8 +1,8 @@
-"""`check_anchors`: refuse anchors of which no object of the training split has the size."""
+"""`check_anchors`: refuse or report anchors whose sizes are not those of the training objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -13,14 +13,24 @@ from visiongarden.data import Dataset
 from visiongarden.errors import UserError, option, spelled
 from visiongarden.heads import CombinedHeads
 from visiongarden.models import Joined
+from visiongarden.ops import shape_overlaps
 from visiongarden.parts import Head, OfAnchors
 from visiongarden.transforms import Resizing
 from visiongarden.types import ImageSize
 
 Spelling = Callable[[str | None, str, Any], str]
 
+_SIMILAR = 0.5
+"""IoU of the shapes of an object and an anchor of its size: that of the positives of RetinaNet."""
 
-def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None) -> None:
+_SHARE = 0.5
+"""Share of the objects with an anchor of their size below which there is a warning."""
+
+_IMAGES = 1000
+"""Largest number of images whose objects are compared; all are if none of these matches."""
+
+
+def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None) -> list[str]:
     """Refuse a head with anchors if they are too large or too small for every object.
 
     Sizes are compared at the image size of the model, without transforms. Crowd regions,
@@ -32,17 +42,22 @@ def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None)
         spelling: Returns how a field is spelled, from the name of the head, None if it is the only
             one, the name of the field and its value.
 
+    Returns:
+        A warning for each head whose anchors have the size of less than half of the objects, if
+        other anchors suit more of them.
+
     Raises:
         UserError: No object has an anchor of similar size.
     """
     size = model.image_size
     if not isinstance(dataset, Dataset) or size is None:
-        return
-    levels = tuple(model.context().levels)
+        return []
+    levels, warnings = tuple(model.context().levels), []
     for name, head in _heads(model.parts.head):
         if isinstance(head, OfAnchors):
             with nullcontext() if spelling is None else spelled(partial(spelling, name)):
-                _check(head, head.levels or levels, dataset, model.resize, size)
+                warnings += _check(head, head.levels or levels, dataset, model.resize, size)
+    return warnings
 
 
 def _heads(head: Head) -> Iterator[tuple[str | None, Head]]:
@@ -54,59 +69,89 @@ def _heads(head: Head) -> Iterator[tuple[str | None, Head]]:
 
 def _check(
     head: Any, levels: tuple[str, ...], dataset: Dataset, resize: Resizing, size: ImageSize
-) -> None:
+) -> list[str]:
     least = head.chosen_assigner().min_overlap
-    anchors = np.concatenate([head.anchor_shapes(level) for level in levels])
-    found = []
-    for row in dataset.rows():
-        sides = _sides(row, resize, size)
-        # An object with an anchor is enough, and usually one of the first image.
-        if least <= 0 or (overlaps(sides, anchors).max(axis=1, initial=0) >= least).any():
-            return
-        found.append(sides)
-    sides = np.concatenate([*found, np.zeros((0, 2), np.float32)])
-    if not len(sides):
-        return
-    middle, best = np.median(sides, axis=0), overlaps(sides, anchors).max()
-    low, high = (_pixels(anchors[i]) for i in _extremes(anchors))
+    if least <= 0:
+        return []
+    # An object with an anchor is enough for no error, and usually one of a few images.
+    some = _sides(dataset, _spaced(len(dataset)), resize, size)
+    anchors = _anchors(head, levels)
+    if (_best(some, anchors) >= least).any():
+        return _warnings(head, levels, some)
+    sides = _sides(dataset, range(len(dataset)), resize, size)
+    best = _best(sides, anchors)
+    if not len(sides) or best.max() >= least:
+        return []
+    low, high = _range(anchors)
     raise UserError(
         f"no object of the training split matches an anchor of {type(head).__name__}",
         rule=f"some object whose shape has an IoU of at least {least:g} with an anchor, at the "
         f"image size of the model, {size[0]} × {size[1]}",
-        received=f"anchors of {low} to {high} pixels; {len(sides)} objects of {_pixels(middle)} "
-        f"pixels (median), IoU {best:.2f} at most",
-        fix=_fix(head, sides, levels),
+        received=f"anchors of {low} to {high} pixels; {len(sides)} objects of "
+        f"{_pixels(np.median(sides, axis=0))} pixels (median), IoU {best.max():.2f} at most",
+        fix=_fix(head.fitting_anchors(sides, levels)),
     )
 
 
-def _fix(head: OfAnchors, sides: np.ndarray, levels: tuple[str, ...]) -> str:
+def _warnings(head: Any, levels: tuple[str, ...], sides: np.ndarray) -> list[str]:
+    """Return a warning if few objects have the size of an anchor, and others have more."""
+    anchors = _anchors(head, levels)
+    share = _share(sides, anchors)
+    if share >= _SHARE:
+        return []
+    fields = head.fitting_anchors(sides, levels)
+    better = _share(sides, _anchors(head.replace(**fields), levels))
+    if better <= share:
+        return []
+    low, high = _range(anchors)
+    return [
+        f"{share:.0%} of the objects have the size of an anchor of {type(head).__name__} (IoU of "
+        f"the shapes at least {_SIMILAR}): the anchors have {low} to {high} pixels, the objects "
+        f"{_pixels(np.median(sides, axis=0))} (median), and the others are learned worse; "
+        f"{better:.0%} with {_fix(fields)}"
+    ]
+
+
+def _spaced(count: int) -> Iterable[int]:
+    """Return up to `_IMAGES` indices, evenly spaced."""
+    return np.unique(np.linspace(0, count - 1, min(count, _IMAGES)).astype(int)).tolist()
+
+
+def _anchors(head: OfAnchors, levels: tuple[str, ...]) -> np.ndarray:
+    return np.concatenate([head.anchor_shapes(level) for level in levels])
+
+
+def _best(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Return the IoU of each object with the anchor that it is most similar to."""
+    return shape_overlaps(sides, anchors).max(axis=1, initial=0)
+
+
+def _share(sides: np.ndarray, anchors: np.ndarray) -> float:
+    return float((_best(sides, anchors) >= _SIMILAR).mean())
+
+
+def _fix(fields: Mapping[str, Any]) -> str:
     """Return the fields of a head with anchors that fit."""
-    return " ".join(map(option, *zip(*head.fitting_anchors(sides, levels).items(), strict=True)))
+    return " ".join(map(option, *zip(*fields.items(), strict=True)))
 
 
-def _sides(row: Any, resize: Resizing, size: ImageSize) -> np.ndarray:
-    """Return (width, height) of the objects of an image at the size of the model."""
-    boxes = row.upright[~row.crowd]
-    vertical, horizontal = resize.ratios(row.size, size)
-    sides = (boxes[:, 2:] - boxes[:, :2]) * np.array([horizontal, vertical])
-    return np.asarray(np.minimum(sides, [size[1], size[0]]), np.float32)
+def _sides(
+    dataset: Dataset, indices: Iterable[int], resize: Resizing, size: ImageSize
+) -> np.ndarray:
+    """Return (width, height) of the objects of some images at the size of the model."""
+    found = [np.zeros((0, 2))]
+    for row in map(dataset.row, indices):
+        boxes = row.upright[~row.crowd]
+        vertical, horizontal = resize.ratios(row.size, size)
+        sides = (boxes[:, 2:] - boxes[:, :2]) * np.array([horizontal, vertical])
+        found.append(np.minimum(sides, [size[1], size[0]]))
+    return np.concatenate(found).astype(np.float32)
 
 
-def overlaps(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Return the IoU of boxes and anchors with the same center, (n, anchors).
-
-    Args:
-        sides: (n, 2), width and height of the boxes.
-        anchors: (anchors, 2), width and height.
-    """
-    shared = np.minimum(sides[:, None], anchors).prod(axis=-1)
-    areas = sides.prod(axis=-1)[:, None] + anchors.prod(axis=-1)
-    return np.asarray(shared / np.maximum(areas - shared, 1e-9))
-
-
-def _extremes(anchors: np.ndarray) -> tuple[int, int]:
+def _range(anchors: np.ndarray) -> tuple[str, str]:
+    """Return the sides of the smallest and of the largest anchor."""
     areas = anchors.prod(axis=1)
-    return int(areas.argmin()), int(areas.argmax())
+    return _pixels(anchors[areas.argmin()]), _pixels(anchors[areas.argmax()])
 
 
 def _pixels(side: np.ndarray) -> str:
