@@ -143,7 +143,7 @@ CASES = {
         DATA / "coco_by",
         "COCO",
         # With the default transforms, which change scales and colors, 150 epochs are too few.
-        **_MASKS | {"epochs": 100, "overrides": (_SMALL_RESNET, "transforms=[HorizontalFlip]")},
+        **_MASKS | {"epochs": 90, "overrides": (_SMALL_RESNET, "transforms=[HorizontalFlip]")},
         min_side=8.0,
     ),
     "nuclei": Case(*_NUCLEI, 40, 256, 8, task="instance_segmentation", copy=divided_nuclei),

@@ -28,6 +28,7 @@ TESTED_BY = {
     "registration(kind)": "tests/config/test_unregistered.py",
     # Fixes that are composed elsewhere -> the test that applies them.
     "similar(file)": "tests/storage/test_missing.py",
+    "similar(path)": "tests/recipes/test_initial_weights.py",
     "similar(Path(path))": "tests/storage/test_missing.py",
     "' or '.join((str(path / name) for name in names[:3])) or None": (
         "tests/storage/test_missing.py"
@@ -41,7 +42,7 @@ TESTED_BY = {
     "fix(chosen.layout)": "tests/recipes/test_images_of_runs.py",
     "_short_fix(step)": "tests/darknet/test_weights.py",
     "finding.advice or None": "tests/recipes/test_loss_check.py",
-    "_fix(head, sides, levels)": "tests/training/test_anchor_sizes.py",
+    "_fix(head.fitting_anchors(sides, levels))": "tests/training/test_anchor_sizes.py",
     "error.fix": "tests/cards/test_cards.py",
     "self.with_fields(**changes)": "tests/parts/test_connect.py",
     "self.with_fields(levels=has)": "tests/parts/test_connect.py",

@@ -80,6 +80,22 @@ def test_equal_weights_are_spread():
 
 
 @pytest.mark.backends
+@pytest.mark.parametrize("share", [0.1, 0.7, 1.0])
+def test_indices_are_valid_if_values_are_not_numbers(share):
+    generator = np.random.default_rng(0)
+    x = generator.uniform(size=(3, 50)).astype(np.float32)
+    x[generator.uniform(size=x.shape) < share] = np.nan
+    for index in (
+        top_k(ops.convert_to_tensor(x), 20)[1],
+        spread_top_k(ops.convert_to_tensor(x), 20),
+    ):
+        found = ops.convert_to_numpy(index)
+        assert found.shape == (3, 20)
+        assert found.min() >= 0
+        assert found.max() < 50
+
+
+@pytest.mark.backends
 def test_a_class_outside_has_a_row_of_zeros():
     found = ops.convert_to_numpy(one_hot(ops.convert_to_tensor([[0, 2], [-1, 3]]), 3))
     np.testing.assert_array_equal(found, [[[1, 0, 0], [0, 0, 1]], [[0, 0, 0], [0, 0, 0]]])

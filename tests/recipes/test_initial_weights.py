@@ -192,6 +192,7 @@ def test_images_are_preprocessed_as_for_the_weights(scenes, tmp_path, trained):
     ("weights", "message"),
     [
         ("nowhere", "there are no weights .*nowhere"),
+        ("haf.keras", r"did you mean .*half\.keras\?"),
         ("", "contains no best.keras"),
         ("notes.txt", "not a weights file of a known type"),
         ("half.keras", "half.keras"),

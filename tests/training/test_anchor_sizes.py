@@ -1,4 +1,4 @@
-"""Anchors that are too large or too small for every object are refused before the first step."""
+"""Anchors of other sizes than the objects are refused, or reported, before the first step."""
 
 import ast
 import json
@@ -98,6 +98,100 @@ def test_without_the_best_anchor_the_threshold_of_positives_counts(data):
     strict = {"type": "MaxIoU", "positive": 0.5, "match_best": False}
     with pytest.raises(UserError, match=r"at least 0\.5"):
         check_anchors(model(retinanet(**one, assigner=strict)), vg.read(data))
+
+
+@pytest.fixture
+def squares(tmp_path):
+    """A function that returns a dataset with an image of 64 × 64 pixels for each list of sides."""
+
+    def write(*images):
+        annotations = [
+            {"id": 100 * number + row, "image_id": number, "category_id": 1, "area": side**2}
+            | {"bbox": [0, 0, side, side], "iscrowd": 0}
+            for number, sides in enumerate(images)
+            for row, side in enumerate(sides)
+        ]
+        files = [{"id": n, "file_name": f"{n}.png", "width": 64, "height": 64} for n in range(9)]
+        for number in range(len(images)):
+            cv2.imwrite(str(tmp_path / f"{number}.png"), np.full((64, 64, 3), number, np.uint8))
+        categories = [{"id": 1, "name": "square"}]
+        content = {"images": files[: len(images)], "annotations": annotations}
+        (tmp_path / "train.json").write_text(json.dumps(content | {"categories": categories}))
+        return vg.read(tmp_path)
+
+    return write
+
+
+SQUARE = {"anchor_ratios": (1,), "anchor_scales": (1,)}
+
+
+@pytest.mark.parametrize(
+    ("head", "share", "shown"),
+    [
+        # IoU of 14 and 32 pixels: 0.19. Anchors of 13.6, 27 and 54 pixels: 196 / 185.
+        (retinanet(anchor_size=4, **SQUARE), "0%", "32 × 32 to 128 × 128 pixels"),
+        (anchors(30, 40, 90), "0%", "30 × 30 to 90 × 90 pixels"),
+        (mask_rcnn(anchor_size=4), "0%", "45 × 23 to 128 × 128 pixels"),
+    ],
+)
+def test_anchors_of_which_few_objects_have_the_size_are_reported(squares, head, share, shown):
+    train = squares([14, 14, 14], [14, 13])
+    (warning,) = check_anchors(model(head), train)
+    assert warning.startswith(f"only {share} of the objects match the size of an anchor")
+    assert f"anchors of {shown}, objects of 14 × 14 (median)" in warning
+    values = warning.partition("100% would match with ")[2]
+    name, _, value = values.partition("=")
+    assert check_anchors(model(head.replace(**{name: ast.literal_eval(value)})), train) == []
+
+
+def test_half_of_the_objects_are_enough(squares):
+    head = retinanet(anchor_size=2, **SQUARE)  # 16, 32 and 64 pixels
+    # IoU of 8 and 16 pixels: 0.25.
+    assert check_anchors(model(head), squares([8, 8, 16, 16])) == []
+    (warning,) = check_anchors(model(head), squares([8, 8, 8, 16, 16]))
+    assert warning.startswith("only 40% of the objects")
+    # With 32 × 32 pixels, 12 pixels are too small for every anchor; none suit more objects.
+    assert check_anchors(model(head), squares([6, 7, 64])) == []
+
+
+def test_no_objects_are_no_reason_for_a_warning(squares):
+    assert check_anchors(model(retinanet()), squares([16]).with_rows([])) == []
+
+
+def test_objects_of_images_that_are_not_sampled_count_before_a_refusal(squares, monkeypatch):
+    monkeypatch.setattr("visiongarden.training.anchor_sizes._IMAGES", 1)
+    head = retinanet(anchor_size=8, **SQUARE)  # 64 to 256 pixels
+    assert check_anchors(model(head), squares([6], [6], [64])) == []
+    with pytest.raises(UserError, match="2 objects of 6 × 6 pixels"):
+        check_anchors(model(head), squares([6], [6]))
+
+
+def test_small_anchors_of_a_coarse_level_are_not_proposed():
+    sides = np.full((100, 2), 14, np.float32)
+    # On average, a cell of p4 is 4 pixels away along each axis. There, the IoU is 100 / 292 with
+    # anchors of 14 pixels, and 159 / 406 with those of 19.2.
+    assert retinanet(**SQUARE).fitting_anchors(sides, ("p4", "p5")) == {"anchor_size": 1.2}
+    assert retinanet(**SQUARE).fitting_anchors(sides, ("p2", "p3")) == {"anchor_size": 4.0}
+
+
+@pytest.mark.slow
+def test_a_run_reports_anchors_of_another_size(squares, tmp_path, caplog):
+    data = squares([6, 6, 6], [5, 6]).root
+    recipe = {
+        "data": {"path": str(data), "val": "train"},
+        "model": {
+            "backbone": {"type": "CSPDarknet", "width": 0.125, "depth": 0.33},
+            "decoder": {"type": "FPN", "channels": 8},
+            "head": {"type": "RetinaNetHead", "filters": 8, "anchor_size": 1.5},
+            "image_size": [64, 64],
+        },
+        "training": {"epochs": 1, "batch_size": 2, "precision": "float32"},
+    }
+    caplog.set_level("WARNING", logger="visiongarden")
+    vg.train(recipe, output=tmp_path / "run")
+    (line,) = (each for each in caplog.messages if "match the size of an anchor" in each)
+    assert line.startswith("only 0% of the objects match the size of an anchor of RetinaNetHead")
+    assert line.endswith("80% would match with model.head.anchor_size=1.0")
 
 
 def test_a_run_is_refused_before_its_folder_is_created(data, tmp_path):

@@ -65,7 +65,7 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     # Which values are chosen: all above the k-th largest, and the first of those that equal it. A
     # stable sort of all values would take four times as long.
     above, equal, room = _parted(x, k)
-    index = _indices_of(above + equal * ops.cast(_ordinal(equal) <= room, "int32"), k)
+    index = _indices_of(above + equal * ops.cast(ops.cumsum(equal, axis=-1) <= room, "int32"), k)
     values = ops.take_along_axis(x, index, axis=-1)
     order = ops.argsort(-values, axis=-1)  # stable on PyTorch
     return ops.take_along_axis(values, order, axis=-1), ops.take_along_axis(index, order, axis=-1)
@@ -85,7 +85,8 @@ def spread_top_k(weights: Tensor, k: int) -> Tensor:
         (..., k), int32; those of weights of 0, if fewer are positive, are any.
     """
     above, equal, room = _parted(weights, k)
-    ordinal, total = _ordinal(equal), ops.maximum(ops.sum(equal, axis=-1, keepdims=True), 1)
+    ordinal = ops.cumsum(equal, axis=-1)
+    total = ops.maximum(ordinal[..., -1:], 1)
     # Number i of `total` is taken if `room` numbers, evenly spaced, reach the next integer there.
     steps = ordinal * room // total - (ordinal - 1) * room // total
     return _indices_of(above + equal * steps, k)
@@ -98,15 +99,11 @@ def _parted(x: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     return above, equal, k - ops.sum(above, axis=-1, keepdims=True)
 
 
-def _ordinal(chosen: Tensor) -> Tensor:
-    """Return the number of values chosen up to each one, that one included."""
-    return ops.cumsum(chosen, axis=-1)
-
-
 def _indices_of(chosen: Tensor, k: int) -> Tensor:
     """Return the indices of k chosen values, in ascending order, int32."""
     # Distinct numbers, of which every backend knows the order; integers would be sorted by XLA.
     count = chosen.shape[-1]
     back = ops.arange(count, 0, -1, dtype="float32")
     found = ops.top_k(ops.cast(chosen, "float32") * back, k)[0]
-    return ops.cast(count - found, "int32")
+    # Fewer than k are chosen if a value is NaN.
+    return ops.cast(ops.minimum(count - found, count - 1), "int32")

@@ -14,7 +14,7 @@ from visiongarden.config.overrides import as_override
 from visiongarden.data import Preprocessing
 from visiongarden.errors import UserError, option, spelled
 from visiongarden.models import Joined
-from visiongarden.storage import atomic_write, parse_json
+from visiongarden.storage import atomic_write, parse_json, similar
 from visiongarden.weights import TransferReport
 from visiongarden.weights.sources import open_source
 from visiongarden.weights.transferring import copy_weights
@@ -137,7 +137,7 @@ class InitialWeights(Value):
             raise UserError(
                 f"there are no weights {path}",
                 rule="the folder of a run, a model file (.keras) or a checkpoint",
-                fix=option("weights", f"runs/other/{BEST}"),
+                fix=similar(path),
             )
         return path
 

@@ -105,10 +105,10 @@ def _warnings(head: Any, levels: tuple[str, ...], sides: np.ndarray) -> list[str
         return []
     low, high = _range(anchors)
     return [
-        f"{share:.0%} of the objects have the size of an anchor of {type(head).__name__} (IoU of "
-        f"the shapes at least {_SIMILAR}): the anchors have {low} to {high} pixels, the objects "
-        f"{_pixels(np.median(sides, axis=0))} (median), and the others are learned worse; "
-        f"{better:.0%} with {_fix(fields)}"
+        f"only {share:.0%} of the objects match the size of an anchor of {type(head).__name__} "
+        f"(IoU of the shapes at least {_SIMILAR}), and objects that do not are learned poorly: "
+        f"anchors of {low} to {high} pixels, objects of {_pixels(np.median(sides, axis=0))} "
+        f"(median); {better:.0%} would match with {_fix(fields)}"
     ]
 
 
