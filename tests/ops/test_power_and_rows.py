@@ -69,7 +69,7 @@ def test_equal_weights_are_spread():
     assert {3, 30} < set(found[0])
     np.testing.assert_array_equal(found[1], [35, 36, 37, 38, 39])
     np.testing.assert_array_equal(found[2], [15, 21, 27, 33, 39])
-    # Two of the 17 other ones: the ninth and the last.
+    # The three largest, and two of the other 17: the ninth and the last.
     np.testing.assert_array_equal(found[3], [28, 35, 36, 37, 39])
     alone = np.random.default_rng(0).integers(0, 2, (3, 50)).astype(np.float32)
     for k in (1, 7, 50):

@@ -102,7 +102,7 @@ def test_without_the_best_anchor_the_threshold_of_positives_counts(data):
 
 @pytest.fixture
 def squares(tmp_path):
-    """A function that returns a dataset with an image of 64 × 64 pixels for each list of sides."""
+    """Return a function that makes a dataset: an image of 64 × 64 pixels for each list of sides."""
 
     def write(*images):
         annotations = [
@@ -128,7 +128,7 @@ SQUARE = {"anchor_ratios": (1,), "anchor_scales": (1,)}
 @pytest.mark.parametrize(
     ("head", "share", "shown"),
     [
-        # IoU of 14 and 32 pixels: 0.19. Anchors of 13.6, 27 and 54 pixels: 196 / 185.
+        # The IoU of squares of 14 and 32 pixels is 0.19.
         (retinanet(anchor_size=4, **SQUARE), "0%", "32 × 32 to 128 × 128 pixels"),
         (anchors(30, 40, 90), "0%", "30 × 30 to 90 × 90 pixels"),
         (mask_rcnn(anchor_size=4), "0%", "45 × 23 to 128 × 128 pixels"),
@@ -174,39 +174,34 @@ def test_small_anchors_of_a_coarse_level_are_not_proposed():
     assert retinanet(**SQUARE).fitting_anchors(sides, ("p2", "p3")) == {"anchor_size": 4.0}
 
 
-@pytest.mark.slow
-def test_a_run_reports_anchors_of_another_size(squares, tmp_path, caplog):
-    data = squares([6, 6, 6], [5, 6]).root
-    recipe = {
+def small_run(data, anchor_size):
+    """Return a recipe of one epoch on images of 64 × 64 pixels."""
+    head = {"type": "RetinaNetHead", "filters": 8, "anchor_size": anchor_size}
+    return {
         "data": {"path": str(data), "val": "train"},
         "model": {
             "backbone": {"type": "CSPDarknet", "width": 0.125, "depth": 0.33},
             "decoder": {"type": "FPN", "channels": 8},
-            "head": {"type": "RetinaNetHead", "filters": 8, "anchor_size": 1.5},
+            "head": head,
             "image_size": [64, 64],
         },
         "training": {"epochs": 1, "batch_size": 2, "precision": "float32"},
     }
+
+
+@pytest.mark.slow
+def test_a_run_reports_anchors_of_another_size(squares, tmp_path, caplog):
+    data = squares([6, 6, 6], [5, 6]).root
     caplog.set_level("WARNING", logger="visiongarden")
-    vg.train(recipe, output=tmp_path / "run")
+    vg.train(small_run(data, 1.5), output=tmp_path / "run")
     (line,) = (each for each in caplog.messages if "match the size of an anchor" in each)
     assert line.startswith("only 0% of the objects match the size of an anchor of RetinaNetHead")
     assert line.endswith("80% would match with model.head.anchor_size=1.0")
 
 
 def test_a_run_is_refused_before_its_folder_is_created(data, tmp_path):
-    recipe = {
-        "data": {"path": str(data)},
-        "model": {
-            "backbone": {"type": "CSPDarknet", "width": 0.125, "depth": 0.33},
-            "decoder": {"type": "FPN", "channels": 8},
-            "head": {"type": "RetinaNetHead", "filters": 8, "anchor_size": 40},
-            "image_size": [64, 64],
-        },
-        "training": {"epochs": 1, "batch_size": 2, "precision": "float32"},
-    }
     with pytest.raises(UserError, match="no object of the training split") as error:
-        vg.train(recipe, output=tmp_path / "run")
+        vg.train(small_run(data, 40), output=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     (override,) = shlex.split(error.value.fix)
     assert override == "model.head.anchor_size=0.71"

@@ -16,10 +16,10 @@ Sizes = Annotated[tuple[PositiveFloat, ...], Field(min_length=1, max_length=64)]
 DeltaWeights = tuple[PositiveFloat, PositiveFloat, PositiveFloat, PositiveFloat]
 
 _SIZES = tuple(float(f"{2 ** (step / 4):.2g}") for step in range(-16, 25))
-"""Proposed sides of square anchors in strides, 0.062 to 64."""
+"""Values of `anchor_size` that may be proposed."""
 
 _OBJECTS = 1000
-"""Largest number of objects from which fitting anchors are computed."""
+"""Maximum number of objects for which anchors are fitted."""
 
 
 class ScaledAnchors(Head):

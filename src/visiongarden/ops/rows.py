@@ -1,4 +1,4 @@
-"""Selection of rows of each image's predictions, of the largest values, and of the k-th largest.
+"""Selection of rows of each image's predictions, and of the largest values.
 
 Losses compute their box terms for the positives alone, whose rows they gather with `rows_of`: a few
 hundred instead of all cells of all levels.
@@ -62,8 +62,8 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if keras.backend.backend() != "torch":
         values, index = ops.top_k(x, k)
         return values, ops.cast(index, "int32")
-    # Which values are chosen: all above the k-th largest, and the first of those that equal it. A
-    # stable sort of all values would take four times as long.
+    # All values above the k-th largest are chosen, and the first of those equal to it. A stable
+    # sort of all values would take four times as long.
     above, equal, room = _parted(x, k)
     index = _indices_of(above + equal * ops.cast(ops.cumsum(equal, axis=-1) <= room, "int32"), k)
     values = ops.take_along_axis(x, index, axis=-1)
@@ -87,7 +87,7 @@ def spread_top_k(weights: Tensor, k: int) -> Tensor:
     above, equal, room = _parted(weights, k)
     ordinal = ops.cumsum(equal, axis=-1)
     total = ops.maximum(ordinal[..., -1:], 1)
-    # Number i of `total` is taken if `room` numbers, evenly spaced, reach the next integer there.
+    # i · room / total reaches another integer `room` times, at evenly spaced i from 1 to `total`.
     steps = ordinal * room // total - (ordinal - 1) * room // total
     return _indices_of(above + equal * steps, k)
 

@@ -21,13 +21,13 @@ from visiongarden.types import ImageSize
 Spelling = Callable[[str | None, str, Any], str]
 
 _SIMILAR = 0.5
-"""IoU of the shapes of an object and an anchor of its size: that of the positives of RetinaNet."""
+"""Minimum IoU of an object and an anchor of similar shape, as for the positives of RetinaNet."""
 
 _SHARE = 0.5
-"""Share of the objects with an anchor of their size below which there is a warning."""
+"""Minimum share of the objects that match an anchor; a smaller one is reported."""
 
 _IMAGES = 1000
-"""Largest number of images whose objects are compared; all are if none of these matches."""
+"""Maximum number of images whose objects are compared; if none matches, all images are used."""
 
 
 def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None) -> list[str]:
@@ -43,8 +43,8 @@ def check_anchors(model: Joined, dataset: Any, spelling: Spelling | None = None)
             one, the name of the field and its value.
 
     Returns:
-        A warning for each head whose anchors have the size of less than half of the objects, if
-        other anchors suit more of them.
+        A warning for each head whose anchors match fewer than half of the objects, if other anchors
+        would match more.
 
     Raises:
         UserError: No object has an anchor of similar size.
@@ -73,7 +73,7 @@ def _check(
     least = head.chosen_assigner().min_overlap
     if least <= 0:
         return []
-    # An object with an anchor is enough for no error, and usually one of a few images.
+    # A sample of the images is usually enough to find an object that matches.
     some = _sides(dataset, _spaced(len(dataset)), resize, size)
     anchors = _anchors(head, levels)
     if (_best(some, anchors) >= least).any():
@@ -94,7 +94,7 @@ def _check(
 
 
 def _warnings(head: Any, levels: tuple[str, ...], sides: np.ndarray) -> list[str]:
-    """Return a warning if few objects have the size of an anchor, and others have more."""
+    """Return a warning if few objects match an anchor, and more would match the proposed ones."""
     anchors = _anchors(head, levels)
     share = _share(sides, anchors)
     if share >= _SHARE:
@@ -122,7 +122,7 @@ def _anchors(head: OfAnchors, levels: tuple[str, ...]) -> np.ndarray:
 
 
 def _best(sides: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Return the IoU of each object with the anchor that it is most similar to."""
+    """Return the IoU of each object with the anchor of the most similar shape."""
     return shape_overlaps(sides, anchors).max(axis=1, initial=0)
 
 
@@ -131,14 +131,14 @@ def _share(sides: np.ndarray, anchors: np.ndarray) -> float:
 
 
 def _fix(fields: Mapping[str, Any]) -> str:
-    """Return the fields of a head with anchors that fit."""
+    """Return fields of the head as the user writes them."""
     return " ".join(map(option, *zip(*fields.items(), strict=True)))
 
 
 def _sides(
     dataset: Dataset, indices: Iterable[int], resize: Resizing, size: ImageSize
 ) -> np.ndarray:
-    """Return (width, height) of the objects of some images at the size of the model."""
+    """Return (width, height) of all objects in these images, at the image size of the model."""
     found = [np.zeros((0, 2))]
     for row in map(dataset.row, indices):
         boxes = row.upright[~row.crowd]
