@@ -8,14 +8,39 @@ import visiongarden as vg
 from visiongarden import registry
 from visiongarden.testing import check, check_many
 
+ANCHORS = {"p3": [(16, 16), (24, 12)], "p4": [(40, 40), (60, 30)]}
 OPTIONS = {
     "ResNet": {"config": {"depth": 18, "levels": ("p2", "p3", "p4", "p5")}},
     "CBFuse": {
         "config": {"factors": (2, 4)},
         "inputs": [(2, 16, 24, 8), (2, 8, 12, 8), (2, 4, 6, 8)],
     },
+    "Preprocess": {
+        "config": {"preprocessing": vg.Preprocessing(mean=0.5).to_dict()},
+        "inputs": (2, 16, 24, 3),
+    },
+    "FlattenRegions": {"inputs": (2, 5, 4, 4, 8)},
+    "RegionMasks": {"inputs": (2, 5, 4, 4, 8)},
+    "RoIAlign": {
+        "config": {"strides": (4, 8), "output_size": 3},
+        "inputs": [[(2, 16, 24, 8), (2, 8, 12, 8)], (2, 5, 4)],
+    },
+    "ProposeRegions": {
+        "config": {"image_size": (64, 96), "anchors": ANCHORS, "per_level": 20, "count": 10},
+        "inputs": [[(2, 8, 12, 2), (2, 4, 6, 2)], [(2, 8, 12, 2, 4), (2, 4, 6, 2, 4)]],
+    },
+    "RefineRegions": {
+        "config": {"image_size": (64, 96), "delta_weights": (1, 1, 1, 1)},
+        "inputs": [(2, 5, 4), (2, 5, 1, 4)],
+    },
+    "SelectRegions": {
+        "config": {"image_size": (64, 96), "delta_weights": (1, 1, 1, 1), "count": 5},
+        "inputs": [(2, 8, 4), (2, 8, 3), (2, 8, 3, 4)],
+    },
 }
 """Inputs and config of classes for which the guesses are not valid."""
+WITHOUT_GRADIENT = {"ProposeRegions", "RefineRegions", "SelectRegions"}
+"""Layers whose outputs are regions, through which no gradient passes."""
 LARGE = {"CompositeGELAN", "Darknet53", "KerasApplication"}
 """Classes whose size no field changes; other tests check their blocks and variants."""
 PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
@@ -42,8 +67,13 @@ def narrow(cls):
 CLASSES = registered_classes()
 
 
-LAYERS = [cls for cls in CLASSES if issubclass(cls, keras.layers.Layer)]
-PARTS = [cls for cls in CLASSES if cls not in LAYERS]
+LAYERS = [
+    cls
+    for cls in CLASSES
+    if issubclass(cls, keras.layers.Layer) and cls.__name__ not in WITHOUT_GRADIENT
+]
+OF_REGIONS = [cls for cls in CLASSES if cls.__name__ in WITHOUT_GRADIENT]
+PARTS = [cls for cls in CLASSES if issubclass(cls, vg.parts.Part)]
 SMALL = [*zoo.ZOO, *LAYERS]
 
 
@@ -61,6 +91,22 @@ def reports():
 @pytest.mark.parametrize("cls", SMALL, ids=lambda cls: cls.__name__)
 def test_layers_are_valid(reports, cls):
     assert reports[cls].ok, reports[cls]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", OF_REGIONS, ids=lambda cls: cls.__name__)
+def test_layers_without_gradient_are_valid(cls):
+    skip = ("onnx", "jit", "input_gradient")
+    report = check(cls, backends=(), skip=skip, **OPTIONS[cls.__name__])
+    assert report.ok, report
+
+
+# A quick test, so that a new layer without options is noticed at once.
+@pytest.mark.parametrize("cls", LAYERS, ids=lambda cls: cls.__name__)
+def test_layers_can_be_built(cls):
+    skip = [name for name in vg.testing.CHECKS if name != "runs"]
+    report = check(cls, backends=(), skip=skip, **OPTIONS.get(cls.__name__, {}))
+    assert report.ok, report
 
 
 # Reloading and mixed precision of parts are tested with each model elsewhere.

@@ -21,7 +21,7 @@ class Preprocess(keras.layers.Layer):
 
     Args:
         preprocessing: What the layer does, or its `to_dict()`.
-        **kwargs: `name` and `trainable`. The layer has no weights.
+        **kwargs: `name`, `dtype` and `trainable`. The layer has no weights.
 
     Example:
         >>> layer = vg.layers.Preprocess(vg.Preprocessing(channels=1, dtype="uint16"))
@@ -30,7 +30,9 @@ class Preprocess(keras.layers.Layer):
     """
 
     def __init__(self, preprocessing: Preprocessing | Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs | {"dtype": "float32"})
+        super().__init__(**({"dtype": "float32"} | kwargs))
+        # Half types cannot represent pixel values of 16 bits, and Keras would cast float images.
+        self.autocast = False
         if not isinstance(preprocessing, Preprocessing):
             preprocessing = Preprocessing.from_dict(preprocessing)
         self.preprocessing = preprocessing
@@ -45,8 +47,7 @@ class Preprocess(keras.layers.Layer):
             images: (batch, height, width, channels), pixel values as stored.
         """
         fields = self.preprocessing
-        # Half types cannot represent pixel values of 16 bits; the next layer casts its input.
-        x = ops.cast(images, "float32")  # noqa: VG207
+        x = ops.cast(images, "float32")  # noqa: VG207  the next layer casts its input
         if fields.order is not None and fields.order != tuple(range(fields.channels)):
             x = ops.take(x, fields.order, axis=-1)
         # Each step is left out where it changes nothing, so that it costs no pass over the images.
@@ -63,7 +64,5 @@ class Preprocess(keras.layers.Layer):
         return (*input_shape[:-1], self.preprocessing.output_channels)
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor arguments, without the dtype, which is fixed."""
-        config: dict[str, Any] = super().get_config()
-        del config["dtype"]
-        return config | {"preprocessing": self.preprocessing.to_dict()}
+        """Return the constructor arguments."""
+        return {**super().get_config(), "preprocessing": self.preprocessing.to_dict()}
