@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from typing import Any, get_args
 
@@ -42,6 +43,13 @@ class _Generator(GenerateJsonSchema):
         # Such as a function. One such field of one imported part would otherwise leave the user
         # without any schema.
         return {}
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        found = super().default_schema(schema)
+        # JSON has no number for infinity.
+        if isinstance(found.get("default"), float) and not math.isfinite(found["default"]):
+            del found["default"]
+        return found
 
     def emit_warning(self, kind: JsonSchemaWarningKind, detail: str) -> None:
         # A default that JSON cannot hold is left out; the user could do nothing about the warning.
