@@ -221,7 +221,7 @@ class QuotientLoss(vg.losses.AnchorFreeLoss):
         return vg.losses.quotients(super().__call__(raw, targets, context))
 
 
-@register_wrong("loss", "not a Term", num_classes=3, bins=2)
+@register_wrong("loss", "return Term(total, count)", num_classes=3, bins=2)
 class LossReturnsQuotients(vg.heads.AnchorFree):
     loss: vg.losses.Loss = QuotientLoss()
 

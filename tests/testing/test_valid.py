@@ -7,6 +7,7 @@ from tests import zoo_of_valid_layers as zoo
 import visiongarden as vg
 from visiongarden import registry
 from visiongarden.testing import check, check_many
+from visiongarden.testing.subject import Subject
 
 ANCHORS = {"p3": [(16, 16), (24, 12)], "p4": [(40, 40), (60, 30)]}
 OPTIONS = {
@@ -43,6 +44,8 @@ WITHOUT_GRADIENT = {"ProposeRegions", "RefineRegions", "SelectRegions"}
 """Layers whose outputs are regions, through which no gradient passes."""
 LARGE = {"CompositeGELAN", "Darknet53", "KerasApplication"}
 """Classes whose size no field changes; other tests check their blocks and variants."""
+OF_OTHERS = {"CombinedHeads", "KerasHubBackbone", "KerasModel"}
+"""Classes that consist of other parts or of a model of Keras, which have tests of their own."""
 PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
 
 
@@ -54,7 +57,7 @@ def registered_classes():
         if r.module.split(".")[:1] == ["visiongarden"]
         and r.module.split(".")[1] in PACKAGES
         and issubclass(r.cls, (keras.layers.Layer, vg.parts.Part))
-        and r.cls.__name__ not in LARGE
+        and r.cls.__name__ not in LARGE | OF_OTHERS
     ]
 
 
@@ -117,6 +120,13 @@ def test_parts_are_valid(cls):
     skip = ("onnx", "jit", "mixed_bfloat16", "mixed_float16")
     report = check(cls, backends=(), skip=skip, **options)
     assert report.ok, report
+
+
+# Quick, as that of layers.
+@pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
+def test_arguments_of_parts_are_known(cls):
+    options = {"config": narrow(cls)} | OPTIONS.get(cls.__name__, {})
+    assert Subject(cls, **options).arguments
 
 
 @pytest.mark.slow
