@@ -104,7 +104,7 @@ def test_layers_without_gradient_are_valid(cls):
     assert report.ok, report
 
 
-# A quick test, so that a new layer without options is noticed at once.
+# Quick tests notice a new class that needs options, which the slow tests would notice late.
 @pytest.mark.parametrize("cls", LAYERS, ids=lambda cls: cls.__name__)
 def test_layers_can_be_built(cls):
     skip = [name for name in vg.testing.CHECKS if name != "runs"]
@@ -122,7 +122,6 @@ def test_parts_are_valid(cls):
     assert report.ok, report
 
 
-# Quick, as that of layers.
 @pytest.mark.parametrize("cls", PARTS, ids=lambda cls: cls.__name__)
 def test_arguments_of_parts_are_known(cls):
     options = {"config": narrow(cls)} | OPTIONS.get(cls.__name__, {})

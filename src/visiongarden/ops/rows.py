@@ -1,4 +1,4 @@
-"""Selection of rows of each image's predictions, and of the largest values.
+"""Choosing the largest values, and gathering rows of each image's predictions.
 
 Losses compute their box terms for the positives alone, whose rows they gather with `rows_of`: a few
 hundred instead of all cells of all levels.

@@ -1,4 +1,4 @@
-"""`check_anchors`: refuse or report anchors whose sizes are not those of the training objects."""
+"""`check_anchors`: refuse or report anchors that do not fit the objects of the training split."""
 
 from __future__ import annotations
 
