@@ -31,7 +31,7 @@ def warnings_of_tensorflow(monkeypatch):
 
     handler, logger = Collect(logging.WARNING), logging.getLogger("tensorflow")
     logger.addHandler(handler)
-    # The command line, which other tests run in this process, lets errors through alone.
+    # The command line, which other tests run in this process, sets the level to ERROR.
     monkeypatch.setattr(logger, "level", logging.NOTSET)
     yield found
     logger.removeHandler(handler)

@@ -45,7 +45,7 @@ WITHOUT_GRADIENT = {"ProposeRegions", "RefineRegions", "SelectRegions"}
 LARGE = {"CompositeGELAN", "Darknet53", "KerasApplication"}
 """Classes whose size no field changes; other tests check their blocks and variants."""
 OF_OTHERS = {"CombinedHeads", "KerasHubBackbone", "KerasModel"}
-"""Classes that consist of other parts or of a model of Keras, which have tests of their own."""
+"""Classes that contain other parts or a Keras model; they have tests of their own."""
 PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
 
 
@@ -104,7 +104,7 @@ def test_layers_without_gradient_are_valid(cls):
     assert report.ok, report
 
 
-# Quick tests notice a new class that needs options, which the slow tests would notice late.
+# A new class that needs options fails here already, and not only in the slow tests.
 @pytest.mark.parametrize("cls", LAYERS, ids=lambda cls: cls.__name__)
 def test_layers_can_be_built(cls):
     skip = [name for name in vg.testing.CHECKS if name != "runs"]

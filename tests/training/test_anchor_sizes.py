@@ -1,4 +1,4 @@
-"""Anchors of other sizes than the objects are refused, or reported, before the first step."""
+"""Anchors that do not fit the objects are refused, or reported, before the first step."""
 
 import ast
 import json
@@ -134,7 +134,7 @@ SQUARE = {"anchor_ratios": (1,), "anchor_scales": (1,)}
         (mask_rcnn(anchor_size=4), "0%", "45 × 23 to 128 × 128 pixels"),
     ],
 )
-def test_anchors_of_which_few_objects_have_the_size_are_reported(squares, head, share, shown):
+def test_anchors_that_match_few_objects_are_reported(squares, head, share, shown):
     train = squares([14, 14, 14], [14, 13])
     (warning,) = check_anchors(model(head), train)
     assert warning.startswith(f"only {share} of the objects match the size of an anchor")
@@ -146,19 +146,19 @@ def test_anchors_of_which_few_objects_have_the_size_are_reported(squares, head, 
 
 def test_half_of_the_objects_are_enough(squares):
     head = retinanet(anchor_size=2, **SQUARE)  # 16, 32 and 64 pixels
-    # IoU of 8 and 16 pixels: 0.25.
+    # The IoU of 8 and 16 pixels is 0.25.
     assert check_anchors(model(head), squares([8, 8, 16, 16])) == []
     (warning,) = check_anchors(model(head), squares([8, 8, 8, 16, 16]))
     assert warning.startswith("only 40% of the objects")
-    # With 32 × 32 pixels, 12 pixels are too small for every anchor; none suit more objects.
+    # Sizes that differ this much: the anchors that would be proposed match no more objects.
     assert check_anchors(model(head), squares([6, 7, 64])) == []
 
 
-def test_no_objects_are_no_reason_for_a_warning(squares):
+def test_without_objects_there_is_no_warning(squares):
     assert check_anchors(model(retinanet()), squares([16]).with_rows([])) == []
 
 
-def test_objects_of_images_that_are_not_sampled_count_before_a_refusal(squares, monkeypatch):
+def test_all_images_are_read_before_a_refusal(squares, monkeypatch):
     monkeypatch.setattr("visiongarden.training.anchor_sizes._IMAGES", 1)
     head = retinanet(anchor_size=8, **SQUARE)  # 64 to 256 pixels
     assert check_anchors(model(head), squares([6], [6], [64])) == []
