@@ -71,7 +71,7 @@ def test_defaults_without_a_json_value_keep_the_schema_valid():
 
     part = schema()["$defs"]["Decoder.Activated"]["properties"]
     assert "default" not in part["activation"]
-    assert "default" not in part["limit"]  # JSON has no number for infinity
+    assert "default" not in part["limit"]  # JSON cannot represent infinity
     assert part["scale"]["default"] == 2.0
 
 

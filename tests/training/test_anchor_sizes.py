@@ -1,4 +1,4 @@
-"""Anchors that do not fit the objects are refused, or reported, before the first step."""
+"""Anchors that do not fit the objects cause an error or a warning before the first step."""
 
 import ast
 import json
@@ -102,7 +102,7 @@ def test_without_the_best_anchor_the_threshold_of_positives_counts(data):
 
 @pytest.fixture
 def squares(tmp_path):
-    """Return a function that makes a dataset: an image of 64 × 64 pixels for each list of sides."""
+    """Return a function that writes a dataset with one 64 × 64 image for each list of sides."""
 
     def write(*images):
         annotations = [
@@ -150,7 +150,7 @@ def test_half_of_the_objects_are_enough(squares):
     assert check_anchors(model(head), squares([8, 8, 16, 16])) == []
     (warning,) = check_anchors(model(head), squares([8, 8, 8, 16, 16]))
     assert warning.startswith("only 40% of the objects")
-    # Sizes that differ this much: the anchors that would be proposed match no more objects.
+    # The sizes differ so much that the proposed anchors would not match more objects.
     assert check_anchors(model(head), squares([6, 7, 64])) == []
 
 

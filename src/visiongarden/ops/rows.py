@@ -46,7 +46,7 @@ def kth_largest(x: Tensor, k: int) -> Tensor:
 
 
 def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Return the k largest values along the last axis, largest first, and their indices.
+    """Return the k largest values along the last axis in descending order, and their indices.
 
     Equal values are in the order of their indices on each backend and in exported files. Those of
     `keras.ops.top_k` are not: PyTorch orders them arbitrarily, and XLA places -0.0 below 0.0.
@@ -74,15 +74,15 @@ def top_k(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def spread_top_k(weights: Tensor, k: int) -> Tensor:
     """Return the indices of the k largest weights along the last axis, in ascending order.
 
-    If too many weights equal the smallest of them, evenly spaced ones are taken: the first ones
-    would be those of one level, at the top of an image.
+    If several weights tie for the last places, evenly spaced ones are chosen. The first ones would
+    all belong to one level, and to the top of the image.
 
     Args:
         weights: (..., n), at least 0.
         k: 1 to n.
 
     Returns:
-        (..., k), int32; those of weights of 0, if fewer are positive, are any.
+        (..., k), int32. If fewer than k weights are positive, the others are indices of zeros.
     """
     above, equal, room = _parted(weights, k)
     ordinal = ops.cumsum(equal, axis=-1)

@@ -46,7 +46,7 @@ class _Generator(GenerateJsonSchema):
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         found = super().default_schema(schema)
-        # JSON has no number for infinity.
+        # JSON cannot represent infinity or NaN.
         if isinstance(found.get("default"), float) and not math.isfinite(found["default"]):
             del found["default"]
         return found

@@ -73,8 +73,9 @@ def _check(
     least = head.chosen_assigner().min_overlap
     if least <= 0:
         return []
-    # A sample of the images is usually enough to find an object that matches.
-    some = _sides(dataset, _spaced(len(dataset)), resize, size)
+    # A sample of the images usually contains an object that matches.
+    sample = range(0, len(dataset), -(-len(dataset) // _IMAGES) or 1)
+    some = _sides(dataset, sample, resize, size)
     anchors = _anchors(head, levels)
     if (_best(some, anchors) >= least).any():
         return _warnings(head, levels, some)
@@ -112,11 +113,6 @@ def _warnings(head: Any, levels: tuple[str, ...], sides: np.ndarray) -> list[str
     ]
 
 
-def _spaced(count: int) -> Iterable[int]:
-    """Return up to `_IMAGES` indices, evenly spaced."""
-    return np.unique(np.linspace(0, count - 1, min(count, _IMAGES)).astype(int)).tolist()
-
-
 def _anchors(head: OfAnchors, levels: tuple[str, ...]) -> np.ndarray:
     return np.concatenate([head.anchor_shapes(level) for level in levels])
 
@@ -138,7 +134,7 @@ def _fix(fields: Mapping[str, Any]) -> str:
 def _sides(
     dataset: Dataset, indices: Iterable[int], resize: Resizing, size: ImageSize
 ) -> np.ndarray:
-    """Return (width, height) of all objects in these images, at the image size of the model."""
+    """Return the (width, height) of all objects in these images, scaled to the model's size."""
     found = [np.zeros((0, 2))]
     for row in map(dataset.row, indices):
         boxes = row.upright[~row.crowd]
