@@ -184,50 +184,58 @@ if os.environ.get("OTHER_KERAS"):
 """
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-@pytest.mark.parametrize("kind", ["batch", "recipe", "images", "labels", "versions"])
-def test_what_does_not_fit_ends_both_processes_with_one_message(folder, kind):
-    """Before the first step, without a folder of the run."""
-    scripts, environments, other = documented(), [{}, {}], folder
-    if BACKEND == "torch":  # without the reports of torchrun
-        port = free_ports(1)[0]
-        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-        environments = [common | {"RANK": str(rank)} for rank in range(2)]
-        scripts = [f"export KERAS_BACKEND=torch; visiongarden train my_images {SMALL}"] * 2
-    if kind == "batch":
-        scripts = [s.replace("batch_size=4", "batch_size=5") for s in scripts]
-    if kind == "recipe":
-        changed = scripts[1].replace("epochs=1", "epochs=2").replace("=0.0625", "=0.125")
-        scripts[1] = changed
-    if kind in ("images", "labels"):  # the same recipe, and another dataset in its place
-        other = folder / "host1"
-        shutil.copytree(folder / "my_images", other / "my_images")
-        scripts[1] = f"cd host1; {scripts[1]}"
-    if kind == "images":
-        image = str(min((other / "my_images").rglob("*.png")))
-        cv2.imwrite(image, 255 - cv2.imread(image))
-    if kind == "labels":
-        labels = other / "my_images" / "train.json"
-        found = json.loads(labels.read_text())
-        found["annotations"][0]["bbox"][2] -= 1
-        labels.write_text(json.dumps(found))
-    if kind == "versions":
-        (folder / "sitecustomize.py").write_text(OTHER_VERSION)
-        path = f"{folder}:{ROOT / 'src'}:{ROOT}"
-        environments[1] = environments[1] | {"PYTHONPATH": path, "OTHER_KERAS": "1"}
+def refused_by_both(scripts, folder, environments):
+    """The message that both processes end with, before a folder of the run exists."""
     results = run(scripts, folder, environments)
     assert [code for code, _, _ in results] == [2, 2], results
     messages = [errors[errors.index("error: ") :].strip() for _, _, errors in results]
     assert messages[0] == messages[1]
-    expected = {
-        "batch": "a batch of 5 images cannot be divided among 2 devices",
-        "recipe": "process 1 differs from process 0 in model of the recipe, training of the recipe",
-        "images": "process 1 differs from process 0 in data",
-        "labels": "process 1 differs from process 0 in data",
-        "versions": "process 1 differs from process 0 in keras",
-    }[kind]
-    assert messages[0].startswith(f"error: {expected}"), messages[0]
-    if kind == "batch":
-        assert "the nearest are 4 and 6" in messages[0]
     assert not (folder / "runs").exists()
+    return messages[0]
+
+
+@pytest.fixture
+def without_torchrun():
+    """Two commands without the reports of torchrun, and their environments."""
+    if BACKEND != "torch":
+        return documented(), [{}, {}]
+    port = free_ports(1)[0]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    script = f"export KERAS_BACKEND=torch; visiongarden train my_images {SMALL}"
+    return [script] * 2, [common | {"RANK": str(rank)} for rank in range(2)]
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_a_batch_that_cannot_be_divided_ends_both_processes(folder, without_torchrun):
+    scripts, environments = without_torchrun
+    scripts = [script.replace("batch_size=4", "batch_size=5") for script in scripts]
+    message = refused_by_both(scripts, folder, environments)
+    assert message.startswith("error: a batch of 5 images cannot be divided among 2 devices")
+    assert "the nearest are 4 and 6" in message
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_another_recipe_and_another_version_end_both_processes(folder, without_torchrun):
+    (first, second), environments = without_torchrun
+    second = second.replace("epochs=1", "epochs=2").replace("=0.0625", "=0.125")
+    (folder / "sitecustomize.py").write_text(OTHER_VERSION)
+    path = f"{folder}:{ROOT / 'src'}:{ROOT}"
+    environments[1] |= {"PYTHONPATH": path, "OTHER_KERAS": "1"}
+    message = refused_by_both([first, second], folder, environments)
+    expected = "model of the recipe, training of the recipe, keras"
+    assert message.startswith(f"error: process 1 differs from process 0 in {expected}\n")
+
+
+@pytest.mark.slow
+@pytest.mark.backends
+def test_another_image_ends_both_processes(folder, without_torchrun):
+    """The second process has the same recipe, and another dataset in its place."""
+    (first, second), environments = without_torchrun
+    other = folder / "host1"
+    shutil.copytree(folder / "my_images", other / "my_images")
+    image = str(min((other / "my_images").rglob("*.png")))
+    cv2.imwrite(image, 255 - cv2.imread(image))
+    message = refused_by_both([first, f"cd host1; {second}"], folder, environments)
+    assert message.startswith("error: process 1 differs from process 0 in data\n")

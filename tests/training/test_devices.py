@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +23,7 @@ from visiongarden import UserError
 from visiongarden.backends import distribution
 from visiongarden.backends import engine as engine_module
 from visiongarden.backends.engine import Engine
+from visiongarden.backends.optional_imports import command_of
 from visiongarden.backends.precision import compute_in_float64
 from visiongarden.data.shares import Share
 from visiongarden.errors import ConfigError, DataError
@@ -428,12 +428,20 @@ def test_two_replicas_train_as_one_in_float64(float64, monkeypatch):
     assert first == pytest.approx(expected, rel=1e-9, abs=0)
 
 
-# The tests below start programs.
+# The tests below start programs, one worker all of them: each imports the libraries and compiles.
+
+BY_PROGRAM = (pytest.mark.slow, pytest.mark.backends, pytest.mark.xdist_group("devices"))
 
 
-def program(given, environment=None):
+def by_program(test):
+    for mark in BY_PROGRAM:
+        test = mark(test)
+    return test
+
+
+def program(runs, environment=None):
     return subprocess.Popen(
-        [sys.executable, "-m", PROGRAM, json.dumps(given)],
+        [*command_of(PROGRAM), json.dumps(runs)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"} | (environment or {}),
         stdout=subprocess.PIPE,
@@ -442,11 +450,16 @@ def program(given, environment=None):
     )
 
 
-def answer(process):
+def answers(process):
     output, errors = process.communicate(timeout=400)
     found = [line for line in output.splitlines() if line.startswith("RESULT")]
     assert found, errors[-3000:]
     return json.loads(found[0].removeprefix("RESULT"))
+
+
+def alone(run):
+    """What one process prints of a run."""
+    return answers(program([run]))[0]
 
 
 def ports(count):
@@ -456,13 +469,8 @@ def ports(count):
         return [each.getsockname()[1] for each in (one, two)][:count]
 
 
-def processes(given, changes=None):
-    """What two processes of the backend print."""
-    return [answer(process) for process in started(given, changes)]
-
-
-def started(given, changes=None):
-    """Two processes of the backend."""
+def started(runs, changes=None):
+    """Two processes of the backend; `changes` are those of the runs of the second one."""
     if BACKEND == "tensorflow":
         workers = [f"127.0.0.1:{port}" for port in ports(2)]
         cluster = {"worker": workers}
@@ -472,19 +480,74 @@ def started(given, changes=None):
         common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports(1)[0]), "WORLD_SIZE": "2",
                   "LOCAL_WORLD_SIZE": "2"}  # fmt: skip
         environments = [common | {"RANK": str(r), "LOCAL_RANK": str(r)} for r in range(2)]
-    each = [given, given | (changes or {})]
-    return [program(g, e) for g, e in zip(each, environments, strict=True)]
+    each = [runs, changes or runs]
+    return [program(r, e) for r, e in zip(each, environments, strict=True)]
 
 
-ALONE = {}
+FLOAT64 = {"float64": True, "training": TRAINING}
+SPOILED = {"training": TRAINING, "spoil_at": 3}
+ONE_UPDATE = {
+    "normalizes": False, "count": 1, "training": {
+        "epochs": 1, "ema_decay": None, "optimizer": {
+            "type": "VectorSGD", "learning_rate": 0.05, "momentum": 0.0, "global_clipnorm": None,
+        },
+    },
+}  # fmt: skip
+IN_PARTS = ONE_UPDATE | {
+    "pieces": 2, "training": ONE_UPDATE["training"] | {"accumulate_steps": 2}
+}  # fmt: skip
 
 
-def alone(folder, epochs=2):
-    """What a run of one process prints; it is made once for all tests."""
-    if epochs not in ALONE:
-        given = {"devices": None, "folder": folder, "training": {"epochs": epochs}}
-        ALONE[epochs] = answer(program(given))
-    return ALONE[epochs]
+def placed(folder, devices=None, **runs):
+    """The runs with a folder each."""
+    return [{"folder": str(folder / name), "devices": devices} | runs[name] for name in runs]
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    make_scenes(folder, 15, (32, 32))
+    return {"evaluates": True, "folder": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory, scenes):
+    """What one process prints of each run, by name."""
+    runs = {
+        "trained": {"training": {"epochs": 2}}, "evaluated": scenes, "update": ONE_UPDATE,
+        "float64": FLOAT64,
+    }  # fmt: skip
+    found = answers(program(placed(tmp_path_factory.mktemp("one"), **runs)))
+    return dict(zip(runs, found, strict=True))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, scenes):
+    """What two processes print of each run, and the folder of the runs."""
+    runs = {
+        "trained": {"training": TRAINING}, "evaluated": scenes, "update": IN_PARTS,
+        "differing": {"training": TRAINING}, "spoiled": SPOILED, "float64": FLOAT64,
+    }  # fmt: skip
+    others = runs | {"differing": {"training": TRAINING | {"epochs": 3}}}
+    folder = tmp_path_factory.mktemp("two")
+    found = map(answers, started(placed(folder, **runs), placed(folder, **others)))
+    return dict(zip(runs, zip(*found, strict=True), strict=True)), folder
+
+
+@pytest.fixture(scope="module")
+def on_two_devices(tmp_path_factory):
+    """What one process with two devices prints of each run, and the folder of the runs."""
+    if BACKEND == "torch":
+        pytest.skip("each device has a process")
+    runs = {
+        "trained": {"training": TRAINING}, "update": IN_PARTS, "spoiled": SPOILED,
+    }  # fmt: skip
+    if BACKEND == "tensorflow":  # the batch normalization of JAX is synchronized
+        runs["per_device"] = {"training": {"epochs": 1, "batch_norm": "per_device"}}
+    runs["float64"] = FLOAT64
+    folder = tmp_path_factory.mktemp("devices")
+    found = answers(program(placed(folder, 2, **runs)))
+    return dict(zip(runs, found, strict=True)), folder
 
 
 def assert_equal_run(found, expected):
@@ -493,71 +556,51 @@ def assert_equal_run(found, expected):
     assert found["losses"] == pytest.approx(expected["losses"], rel=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_two_processes_train_as_one(tmp_path):
-    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
-    first, second = processes(given)
+@by_program
+def test_two_processes_train_as_one(one, two):
+    first, second = two[0]["trained"]
     assert first["weights"] == second["weights"]
     assert first["losses"] == second["losses"]
     assert {"last.keras", "best.keras", "resume.npz", "history.json"} <= set(first["files"])
-    assert_equal_run(first, alone(str(tmp_path / "one")))
+    assert_equal_run(first, one["trained"])
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_a_run_stops_in_both_processes_and_is_resumed_by_one(tmp_path):
-    """The second process alone asks to stop, within the second epoch."""
-    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
-    first, second = processes(given | {"stop_at": 13})
-    assert len(first["losses"]) == len(second["losses"]) == 13
-    resumed = answer(
-        program({"devices": None, "folder": given["folder"], "training": TRAINING, "resume": True})
-    )
-    assert len(resumed["losses"]) == 7
-    expected = alone(str(tmp_path / "one"))
-    assert_equal_run({"losses": first["losses"] + resumed["losses"]}, expected)
-
-
-@pytest.mark.slow
-@pytest.mark.backends
-def test_a_process_that_is_killed_is_named_and_the_run_is_resumed(tmp_path):
+@by_program
+def test_a_process_that_is_killed_is_named_and_the_run_is_resumed(tmp_path, one):
     """The other process ends, and one process continues from the last checkpoint."""
     training = TRAINING | {"checkpoint_every": "2 steps"}
     given = {"devices": None, "folder": str(tmp_path / "two"), "training": training}
-    first, second = started(given | {"kill_at": 7})
+    first, second = started([given | {"kill_at": 7}])
     output, errors = first.communicate(timeout=400)
     second.communicate(timeout=400)
     assert second.returncode == -signal.SIGKILL
     assert "process 1 does not answer" in output + errors
-    resumed = answer(program(given | {"resume": True}))
+    resumed = alone(given | {"resume": True})
     assert len(resumed["losses"]) in (14, 16)  # the last checkpoint may be in the writing
-    expected = alone(str(tmp_path / "one"))["losses"][-len(resumed["losses"]) :]
+    expected = one["trained"]["losses"][-len(resumed["losses"]) :]
     assert resumed["losses"] == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.slow
-@pytest.mark.backends
+@by_program
 def test_the_run_is_resumed_after_process_0_was_killed(tmp_path):
     """The runtime of JAX ends the others by itself; the last checkpoint is complete."""
     training = TRAINING | {"checkpoint_every": "2 steps"}
     given = {"devices": None, "folder": str(tmp_path / "two"), "training": training}
-    first, second = started(given | {"kill_at": 7, "kill_rank": 0})
+    first, second = started([given | {"kill_at": 7, "kill_rank": 0}])
     output, errors = second.communicate(timeout=400)
     first.communicate(timeout=400)
     assert first.returncode == -signal.SIGKILL
     assert second.returncode
     named = "coordination service" if BACKEND == "jax" else "process 0 does not answer"
     assert named in output + errors
-    assert len(answer(program(given | {"resume": True}))["losses"]) in (14, 16)
+    assert len(alone(given | {"resume": True})["losses"]) in (14, 16)
 
 
-@pytest.mark.slow
-@pytest.mark.backends
+@by_program
 def test_a_process_that_lives_but_hangs_is_named(tmp_path):
     """It has the signs of life of its thread, and never begins a step for which the other waits."""
     given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
-    first, second = started(given | {"hang_at": 3, "behind": 40})
+    first, second = started([given | {"hang_at": 3, "behind": 40}])
     try:
         output, errors = first.communicate(timeout=400)
         assert second.poll() is None
@@ -569,118 +612,105 @@ def test_a_process_that_lives_but_hangs_is_named(tmp_path):
     assert "HANGS" in output
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_a_run_of_one_process_continues_in_two_and_ends_in_one(tmp_path):
-    """Progress counts batches of the whole epoch, and the schedule updates."""
+@by_program
+def test_a_run_of_one_process_continues_in_two_and_ends_in_one(tmp_path, one):
+    """The second process alone asks to stop; progress counts batches, the schedule updates."""
     given = {"devices": None, "folder": str(tmp_path / "run"), "training": TRAINING}
-    losses = answer(program(given | {"stop_at": 4}))["losses"]
-    found = processes(given | {"resume": True, "stop_at": 9})
+    losses = alone(given | {"stop_at": 4})["losses"]
+    found = [answers(process)[0] for process in started([given | {"resume": True, "stop_at": 9}])]
     assert found[0]["losses"] == found[1]["losses"]
+    assert len(found[0]["losses"]) == 9
     losses += found[0]["losses"]
-    losses += answer(program(given | {"resume": True}))["losses"]
+    losses += alone(given | {"resume": True})["losses"]
     assert len(losses) == 20
-    assert_equal_run({"losses": losses}, alone(str(tmp_path / "one")))
+    assert_equal_run({"losses": losses}, one["trained"])
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_two_processes_measure_what_one_does(tmp_path):
+@by_program
+def test_two_processes_measure_what_one_does(one, two):
     """The metrics are equal to the last digit, with a last batch that is not full."""
-    make_scenes(tmp_path / "scenes", 15, (32, 32))
-    given = {"devices": None, "folder": str(tmp_path / "scenes"), "evaluates": True}
-    expected = answer(program(given))["metrics"]
-    first, _ = processes(given)  # process 0 alone has the loss of all batches
-    loss, expected_loss = (values.pop("val_loss") for values in (first["metrics"], expected))
-    assert first["metrics"] == expected
+    expected = dict(one["evaluated"]["metrics"])
+    metrics = dict(two[0]["evaluated"][0]["metrics"])  # of process 0, which has the whole loss
+    loss, expected_loss = (values.pop("val_loss") for values in (metrics, expected))
+    assert metrics == expected
     # PyTorch adds in another order with another number of threads.
     assert loss == pytest.approx(expected_loss, rel=1e-6)
     assert expected_loss > 0
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_processes_that_differ_are_refused_with_one_message(tmp_path):
-    given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}
-    first, second = processes(given, {"training": TRAINING | {"epochs": 3}})
+@by_program
+def test_processes_that_differ_are_refused_with_one_message(two):
+    first, second = two[0]["differing"]
     assert first["error"] == second["error"]
     assert first["error"].startswith("process 1 differs from process 0 in training")
-    assert not (tmp_path / "two").exists()
+    assert not (two[1] / "differing").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_two_devices_of_one_process_train_as_one(tmp_path):
-    if BACKEND == "torch":
-        pytest.skip("each device has a process")
-    found = answer(program({"devices": 2, "folder": str(tmp_path / "two"), "training": TRAINING}))
+@by_program
+def test_two_devices_of_one_process_train_as_one(one, on_two_devices):
+    found = on_two_devices[0]["trained"]
     assert found["apart"] == 0
-    assert_equal_run(found, alone(str(tmp_path / "one")))
+    assert_equal_run(found, one["trained"])
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_weights_that_differ_are_found_at_the_end_of_the_epoch(tmp_path):
-    """A weight of the last device is changed in the first epoch."""
-    given = {"devices": None, "training": TRAINING, "spoil_at": 3}
-    found = processes(given | {"folder": str(tmp_path / "processes")})
-    assert found[0]["error"] == found[1]["error"]
-    errors = [found[0]["error"]]
-    if BACKEND != "torch":
-        given |= {"devices": 2, "folder": str(tmp_path / "devices")}
-        errors.append(answer(program(given))["error"])
-    for error in errors:
-        assert error.startswith("model/backbone/stem/conv/kernel is not the same on all devices")
-        assert "in epoch 1, step 10" in error
-    assert not list(tmp_path.glob("*/*.npz"))
+def assert_spoiled(error, folder):
+    assert error.startswith("model/backbone/stem/conv/kernel is not the same on all devices")
+    assert "in epoch 1, step 10" in error
+    assert not list((folder / "spoiled").glob("*.npz"))
 
 
-FLOAT64 = {"float64": True, "devices": None, "training": TRAINING}
+@by_program
+def test_weights_that_differ_between_processes_are_found_at_the_end_of_the_epoch(two):
+    """A weight of the last process is changed in the first epoch."""
+    first, second = two[0]["spoiled"]
+    assert first["error"] == second["error"]
+    assert_spoiled(first["error"], two[1])
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_every_engine_is_equal_to_one_process_in_float64(tmp_path, record_property):
+@by_program
+def test_weights_that_differ_between_devices_are_found_at_the_end_of_the_epoch(on_two_devices):
+    assert_spoiled(on_two_devices[0]["spoiled"]["error"], on_two_devices[1])
+
+
+@by_program
+@pytest.mark.parametrize("engine", ["processes", "devices", "4 devices"])
+def test_every_engine_is_equal_to_one_process_in_float64(
+    one, engine, request, tmp_path, record_property
+):
     """The losses of 20 steps; an error of the division would show in the first one."""
-    expected = np.array(answer(program(FLOAT64 | {"folder": str(tmp_path / "one")}))["losses"])
+    if engine == "processes":
+        run = request.getfixturevalue("two")[0]["float64"][0]
+    elif engine == "devices":
+        run = request.getfixturevalue("on_two_devices")[0]["float64"]
+    elif BACKEND == "jax":
+        run = answers(program(placed(tmp_path, 4, float64=FLOAT64)))[0]
+    else:
+        pytest.skip("two devices show it")
+    expected = np.array(one["float64"]["losses"])
     assert len(expected) == 20
-    runs = {"2 processes": processes(FLOAT64 | {"folder": str(tmp_path / "two")})[0]}
-    for count in {"torch": [], "tensorflow": [2], "jax": [2, 4]}[BACKEND]:
-        folder = str(tmp_path / f"devices-{count}")
-        runs[f"{count} devices"] = answer(program(FLOAT64 | {"devices": count, "folder": folder}))
-    for name, run in runs.items():
-        largest = float(np.abs(np.array(run["losses"]) / expected - 1).max())
-        record_property(name, largest)
-        assert largest < 1e-9, name
+    largest = float(np.abs(np.array(run["losses"]) / expected - 1).max())
+    record_property("largest difference", largest)
+    assert largest < 1e-9
 
 
-ONE_UPDATE = {
-    "devices": None, "normalizes": False, "values": True, "count": 1, "training": {
-        "epochs": 1, "ema_decay": None, "optimizer": {
-            "type": "VectorSGD", "learning_rate": 0.05, "momentum": 0.0, "global_clipnorm": None,
-        },
-    },
-}  # fmt: skip
+def assert_equal_update(found, expected):
+    assert len(found["losses"]) == 2
+    for values, wanted in zip(found["values"], expected["values"], strict=True):
+        np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.backends
-def test_an_update_of_several_batches_on_two_devices_is_that_of_one_batch(tmp_path):
-    """The counts of all batches of all devices divide the gradients."""
-    expected = answer(program(ONE_UPDATE | {"folder": str(tmp_path / "one")}))["values"]
-    training = ONE_UPDATE["training"] | {"accumulate_steps": 2}
-    parts = ONE_UPDATE | {"pieces": 2, "training": training}
-    found = [processes(parts | {"folder": str(tmp_path / "processes")})[0]]
-    if BACKEND != "torch":
-        found.append(answer(program(parts | {"folder": str(tmp_path / "two"), "devices": 2})))
-    for each in found:
-        assert len(each["losses"]) == 2
-        for values, wanted in zip(each["values"], expected, strict=True):
-            np.testing.assert_allclose(values, wanted, rtol=0, atol=1e-6)
+@by_program
+def test_an_update_of_several_batches_in_two_processes_is_that_of_one_batch(one, two):
+    """The counts of all batches of all processes divide the gradients."""
+    assert_equal_update(two[0]["update"][0], one["update"])
+
+
+@by_program
+def test_an_update_of_several_batches_on_two_devices_is_that_of_one_batch(one, on_two_devices):
+    assert_equal_update(on_two_devices[0]["update"], one["update"])
 
 
 @pytest.mark.slow
-def test_statistics_of_each_device_are_equal_on_all(tmp_path):
-    training = {"epochs": 1, "batch_norm": "per_device"}
-    found = answer(program({"devices": 2, "folder": str(tmp_path / "two"), "training": training}))
-    assert found["apart"] == 0
+@pytest.mark.xdist_group("devices")
+def test_statistics_of_each_device_are_equal_on_all(on_two_devices):
+    assert on_two_devices[0]["per_device"]["apart"] == 0

@@ -1,6 +1,7 @@
-"""Program of the tests of several devices: train a small detector, and print what it saw.
+"""Program of the tests of several devices: train small detectors, and print what it saw.
 
-Arguments: a JSON of `devices` (or null), `folder`, and fields of `Training`. Prints a JSON line.
+Argument: a JSON list of runs, each with `devices` (or null), `folder`, and fields of `Training`.
+They run one after another, because starting takes much longer than a run. Prints a JSON list.
 """
 
 import hashlib
@@ -27,14 +28,16 @@ from visiongarden.errors import UserError
 from visiongarden.evaluation import make_validator
 from visiongarden.training import Training, fit
 
-LOSSES = []
-
 
 class Note(keras.callbacks.Callback):
     """Keeps the mean of the loss after each step, and compares the replicas."""
 
     stop_at, kill_at, kill_rank, hang_at, seen, apart = None, None, 1, None, 0, 0.0
     spoil_at = None
+
+    def __init__(self):
+        super().__init__()
+        self.losses = []
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.seen == self.hang_at and engine().rank == engine().processes - 1:
@@ -44,7 +47,7 @@ class Note(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         assert type(self.model) is vg.Detector  # no wrapper
         self.seen += 1
-        LOSSES.append(float(logs["loss"]))
+        self.losses.append(float(logs["loss"]))
         if self.seen == self.stop_at and engine().rank == engine().processes - 1:
             self.model.stop_training = True
         if self.seen == self.kill_at and engine().rank == self.kill_rank:
@@ -123,58 +126,58 @@ def trained(model):
 
 def evaluated(given):
     """Metrics and loss of a model on the dataset in `folder`, in batches of two images."""
-    with distributed(given["devices"]), reported():
-        with engine().scope():
-            model = detector(classes=5)
-        data = vg.read(given["folder"], split="train")
-        validate = make_validator(data, batch_size=2, loss=model.parts.head.chosen_loss())
-        return {"metrics": validate(model)}
+    with engine().scope():
+        model = detector(classes=5)
+    data = vg.read(given["folder"], split="train")
+    validate = make_validator(data, batch_size=2, loss=model.parts.head.chosen_loss())
+    return {"metrics": validate(model)}
 
 
-def run(given):
-    if given.get("float64"):
-        compute_in_float64()
-    if "behind" in given:
-        host_watch.BEHIND = given["behind"]
-        if keras.backend.backend() == "tensorflow":
-            from visiongarden.backends import tensorflow_replicas
-
-            tensorflow_replicas.TIMEOUT = given["behind"]
-    if given.get("evaluates"):
-        return evaluated(given)
-    with distributed(given["devices"]), reported():
-        with engine().scope():
-            model = detector(normalizes=given.get("normalizes", True))
-        note = Note()
-        for name in ("stop_at", "kill_at", "kill_rank", "hang_at", "spoil_at"):
-            setattr(note, name, given.get(name, getattr(note, name)))
-        if given.get("seed") and engine().rank:
-            keras.utils.set_random_seed(given["seed"])
-            model.set_weights([w + 1 for w in model.get_weights()])
-        settings = Training(tensorboard=False, **given["training"])
-        data = batches(given.get("count", 10), images=given.get("images", 8))
-        data = [part for batch in data for part in pieces(batch, given.get("pieces", 1))]
-        history = fit(
+def trained_run(given):
+    """What a training run saw, or its error, which every process has."""
+    with engine().scope():
+        model = detector(normalizes=given.get("normalizes", True))
+    note = Note()
+    for name in ("stop_at", "kill_at", "kill_rank", "hang_at", "spoil_at"):
+        setattr(note, name, given.get(name, getattr(note, name)))
+    settings = Training(tensorboard=False, **given["training"])
+    data = batches(given.get("count", 10))
+    data = [part for batch in data for part in pieces(batch, given.get("pieces", 1))]
+    try:
+        fit(
             model, data, given["folder"], settings, callbacks=(note,),
             resume=given.get("resume", False),
         )  # fmt: skip
-        return {
-            "losses": LOSSES,
-            "history": [row["loss"] for row in history],
-            "weights": digest(model),
-            "values": [w.tolist() for w in trained(model)]
-            if given.get("values") and engine().rank == 0
-            else None,
-            "apart": note.apart,
-            "rank": engine().rank,
-            "files": sorted(file.name for file in Path(given["folder"]).glob("*")),
-        }
+    except UserError as error:
+        return {"error": str(error)}
+    return {
+        "losses": note.losses,
+        "weights": digest(model),
+        "values": [w.tolist() for w in trained(model)] if engine().rank == 0 else None,
+        "apart": note.apart,
+        "files": sorted(file.name for file in Path(given["folder"]).glob("*")),
+    }
+
+
+def results(runs):
+    if "behind" in runs[0]:
+        host_watch.BEHIND = runs[0]["behind"]
+        if keras.backend.backend() == "tensorflow":
+            from visiongarden.backends import tensorflow_replicas
+
+            tensorflow_replicas.TIMEOUT = runs[0]["behind"]
+    with distributed(runs[0]["devices"]), reported():
+        for given in runs:
+            if given.get("float64"):
+                compute_in_float64()
+            yield evaluated(given) if given.get("evaluates") else trained_run(given)
 
 
 if __name__ == "__main__":
     logging.basicConfig()
     try:
-        print("RESULT" + json.dumps(run(json.loads(sys.argv[1]))))
+        found = list(results(json.loads(sys.argv[1])))
     except UserError as error:
-        print("RESULT" + json.dumps({"error": str(error)}))
-        sys.exit(1)
+        found = [{"error": str(error)}]
+    print("RESULT" + json.dumps(found))
+    sys.exit("error" in found[-1])

@@ -26,6 +26,7 @@ from typing import Any
 
 from visiongarden.backends.keras_classes import CLASSES, FUNCTIONS
 from visiongarden.backends.onednn import without_notes
+from visiongarden.backends.optional_imports import optional_imports_skipped
 from visiongarden.backends.switches import is_named
 
 
@@ -123,7 +124,7 @@ class _Finder:
             return
 
         def exec_module(module: Any) -> None:
-            with without_notes():
+            with without_notes(), optional_imports_skipped():
                 execute(module)
             # Only now, so that the stubs are also added if a first import of Keras fails, for
             # example because of its backend, and a second one succeeds.

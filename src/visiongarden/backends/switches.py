@@ -44,6 +44,12 @@ FAST_PATHS = {
         "all backends: 3 to 10 s and 300 to 780 MB of each process that imports visiongarden",
         "files that open after `import keras, visiongarden` or `import visiongarden.models`",
     ),
+    "optional_imports": FastPath(
+        "optional_imports",
+        "all backends: 3 s of each command, if scikit-learn, pandas, matplotlib and IPython are "
+        "installed",
+        "an import of Keras with all libraries that it finds",
+    ),
     "onednn": FastPath(
         "onednn",
         "TensorFlow: a training step in 0.4 of the time on processors without AVX-512 (Speed)",

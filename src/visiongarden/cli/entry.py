@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import typer
 
 from visiongarden.backends.large_pages import use_large_pages
+from visiongarden.backends.optional_imports import skip_optional_imports
 
 # Each module adds its commands to the app when it is imported.
 from visiongarden.cli import (  # noqa: F401
@@ -37,8 +38,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     Args:
         arguments: Arguments of the program. Defaults to those of the process.
     """
-    if arguments is None and sys.argv[1:2] == ["train"]:
-        use_large_pages()
+    if arguments is None:
+        if sys.argv[1:2] == ["train"]:
+            use_large_pages()
+        skip_optional_imports()
     sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from visiongarden.backends.optional_imports import command_of
 from visiongarden.backends.sublayers import with_sublayers
 from visiongarden.config import Value
 from visiongarden.errors import UserError
@@ -63,7 +64,7 @@ def _run(folder: Path) -> None:
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
     process = subprocess.run(  # noqa: S603  this package's module in the same Python
-        [sys.executable, "-m", "visiongarden.exporters.worker", str(folder)],
+        [*command_of("visiongarden.exporters.worker"), str(folder)],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""`main`: a process that trains beside the one that started it, see `peers`."""
+"""Program of a process that trains beside the one that started it, see `peers`."""
 
 from __future__ import annotations
 
@@ -32,3 +32,7 @@ def _exit_with_parent(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -23,11 +23,11 @@ import keras
 from visiongarden.backends.distribution import distributed, is_first
 from visiongarden.backends.engine import Engine
 from visiongarden.backends.launcher import launched, variables_of_this_host
+from visiongarden.backends.optional_imports import command_of
 from visiongarden.errors import UserError, option
 from visiongarden.progress import LOGGER
 from visiongarden.recipes.user_modules import user_modules
 
-_CODE = "from visiongarden.recipes.peer_process import main; main()"
 _LAST_WORDS = 20
 _END = 30.0
 """Seconds in which the other processes end after process 0."""
@@ -100,7 +100,7 @@ def _started(devices: int, arguments: Mapping[str, Any]) -> Iterator[None]:
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank)}
             output = stack.enter_context(tempfile.TemporaryFile())
             process = subprocess.Popen(  # noqa: S603  this interpreter
-                [sys.executable, "-c", _CODE],
+                command_of("visiongarden.recipes.peer_process"),
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

@@ -22,6 +22,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from visiongarden.backends.optional_imports import command_of
 from visiongarden.models.files import SavedAsParts
 from visiongarden.models.source_digest import module_file
 from visiongarden.testing.arrays import TOLERANCE, inputs_of, leaves, numpy_leaves, packed
@@ -190,7 +191,7 @@ def _started(backend: str, folder: Path) -> subprocess.Popen[str]:
         "PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path),
     }
     return subprocess.Popen(  # noqa: S603  our own module, in our own Python
-        [sys.executable, "-m", "visiongarden.testing.worker", str(folder)],
+        [*command_of("visiongarden.testing.worker"), str(folder)],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
