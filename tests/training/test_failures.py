@@ -45,8 +45,8 @@ class Greedy(vg.Backbone):
 class TooMuch(keras.layers.Layer):
     def call(self, inputs):
         # It depends on the input: a constant would be computed while the graph is made. No compiler
-        # can sort what it has not stored.
-        vector = ops.stop_gradient(ops.zeros((3_000_000,)) + ops.max(inputs))
+        # can sort different values that it has not stored.
+        vector = ops.stop_gradient(ops.arange(3e6, dtype="float32") * ops.max(inputs))
         return inputs + ops.max(ops.sort(ops.outer(vector, vector))) * 0
 
 

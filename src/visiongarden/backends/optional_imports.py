@@ -2,8 +2,8 @@
 
 **Why.** Keras imports scikit-learn, pandas, matplotlib and IPython if they are installed: for
 wrappers, for data frames as inputs, for galleries of images and for its editor of files. No command
-uses these. **Gain:** 3 of the 6 to 10 s of processor time in which a process imports Keras and a
-backend, if the libraries are installed. **Switch:** `optional_imports`.
+uses these. **Gain:** 2 of the 11 to 16 s of processor time of `visiongarden predict`, if they are
+installed (benchmarks/RESULTS.md, Start-up). **Switch:** `optional_imports`.
 
 The libraries cannot be imported while `import keras` runs, in the commands and in the processes
 that visiongarden starts. Afterwards they can, for the modules of users. In other programs, nothing

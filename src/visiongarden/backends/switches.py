@@ -46,8 +46,8 @@ FAST_PATHS = {
     ),
     "optional_imports": FastPath(
         "optional_imports",
-        "all backends: 3 s of each command, if scikit-learn, pandas, matplotlib and IPython are "
-        "installed",
+        "all backends: 2 of 11 to 16 s of each command, if scikit-learn, pandas, matplotlib and "
+        "IPython are installed (Start-up)",
         "an import of Keras with all libraries that it finds",
     ),
     "onednn": FastPath(
