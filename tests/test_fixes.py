@@ -85,7 +85,10 @@ def fixes():
     """Return (file, enclosing function, expression) of every `fix=` in the source."""
     found = []
     for file in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(file.read_text())
+        text = file.read_text()
+        if "fix=" not in text:
+            continue
+        tree = ast.parse(text)
         for node, around in nodes_in_functions(tree, tree):
             for keyword in node.keywords if isinstance(node, ast.Call) else []:
                 if keyword.arg == "fix":
@@ -96,11 +99,13 @@ def fixes():
 
 def nodes_in_functions(node, around):
     """Yield each node below one with the innermost function that contains it."""
-    for child in ast.iter_child_nodes(node):
-        yield child, around
-        yield from nodes_in_functions(
-            child, child if isinstance(child, ast.FunctionDef) else around
-        )
+    waiting = [(node, around)]
+    while waiting:
+        node, around = waiting.pop()
+        within = node if isinstance(node, ast.FunctionDef) else around
+        for child in ast.iter_child_nodes(node):
+            yield child, within
+            waiting.append((child, within))
 
 
 FIXES = fixes()

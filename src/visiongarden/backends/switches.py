@@ -46,7 +46,7 @@ FAST_PATHS = {
     ),
     "optional_imports": FastPath(
         "optional_imports",
-        "all backends: 2 of 11 to 16 s of each command, if scikit-learn, pandas, matplotlib and "
+        "all backends: 2 of 12 to 16 s of each command, if scikit-learn, pandas, matplotlib and "
         "IPython are installed (Start-up)",
         "an import of Keras with all libraries that it finds",
     ),
