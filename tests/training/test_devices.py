@@ -526,7 +526,8 @@ def two(tmp_path_factory, scenes):
     """What two processes print of each run, and the folder of the runs."""
     runs = {
         "trained": {"training": TRAINING}, "evaluated": scenes, "update": IN_PARTS,
-        "differing": {"training": TRAINING}, "spoiled": SPOILED, "float64": FLOAT64,
+        "differing": {"training": TRAINING}, "float64": FLOAT64,
+        "spoiled": SPOILED,  # the last one, because it ends in an error for the other process
     }  # fmt: skip
     others = runs | {"differing": {"training": TRAINING | {"epochs": 3}}}
     folder = tmp_path_factory.mktemp("two")
@@ -539,12 +540,10 @@ def on_two_devices(tmp_path_factory):
     """What one process with two devices prints of each run, and the folder of the runs."""
     if BACKEND == "torch":
         pytest.skip("each device has a process")
-    runs = {
-        "trained": {"training": TRAINING}, "update": IN_PARTS, "spoiled": SPOILED,
-    }  # fmt: skip
+    runs = {"trained": {"training": TRAINING}, "update": IN_PARTS}
     if BACKEND == "tensorflow":  # the batch normalization of JAX is synchronized
         runs["per_device"] = {"training": {"epochs": 1, "batch_norm": "per_device"}}
-    runs["float64"] = FLOAT64
+    runs |= {"float64": FLOAT64, "spoiled": SPOILED}
     folder = tmp_path_factory.mktemp("devices")
     found = answers(program(placed(folder, 2, **runs)))
     return dict(zip(runs, found, strict=True)), folder
