@@ -55,12 +55,17 @@ def pytest_collection_modifyitems(config, items):
     if BACKEND == "tensorflow":
         return
     for item in items:
-        if item.get_closest_marker("slow_backends"):
+        if _is_for_backend(item, "slow_backends"):
             item.add_marker("backends")
             item.add_marker("slow")
-    kept = [item for item in items if item.get_closest_marker("backends")]
+    kept = [item for item in items if _is_for_backend(item, "backends")]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
+
+
+def _is_for_backend(item, name):
+    mark = item.get_closest_marker(name)
+    return mark is not None and BACKEND in (mark.args or [BACKEND])
 
 
 @pytest.fixture(autouse=True)

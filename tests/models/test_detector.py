@@ -60,7 +60,7 @@ def numbers(model):
     return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(inference(model, images))]
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow_backends("torch")
 @pytest.mark.parametrize(("backbone", "decoder", "head"), TABLE)
 def test_every_combination(tmp_path, backbone, decoder, head):
     model = build(backbone, decoder, head)

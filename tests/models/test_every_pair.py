@@ -148,7 +148,8 @@ SAMPLE = {
     ),
 }
 MARKS = {"yolov4-tiny": [pytest.mark.backends]} | {
-    name: [pytest.mark.slow] for name in ("yolox-nano", "yolov3-spp", "yolov4", "yolov4-csp")
+    name: [pytest.mark.slow, pytest.mark.slow_backends("torch")]
+    for name in ("yolox-nano", "yolov3-spp", "yolov4", "yolov4-csp")
 }
 
 

@@ -140,7 +140,7 @@ def numbers(model):
         pytest.param("yolov7-tiny", marks=pytest.mark.slow),
         pytest.param("yolov9t", marks=pytest.mark.slow),
         pytest.param("yolov9e", marks=pytest.mark.slow),
-        pytest.param("yolov10", marks=[pytest.mark.backends, pytest.mark.slow]),
+        pytest.param("yolov10", marks=[pytest.mark.backends("torch"), pytest.mark.slow]),
         pytest.param("yolo11", marks=pytest.mark.slow),
     ],
 )

@@ -51,7 +51,7 @@ def numbers(model, images):
     ]
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow_backends("torch")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_the_outputs_are_the_same(name, tmp_path):

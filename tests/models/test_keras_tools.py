@@ -424,8 +424,13 @@ def files(models, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.backends
-@pytest.mark.parametrize("imports", ["keras, visiongarden as vg", "visiongarden as vg, keras"])
+@pytest.mark.parametrize(
+    "imports",
+    [
+        pytest.param("keras, visiongarden as vg", marks=pytest.mark.backends),
+        "visiongarden as vg, keras",
+    ],
+)
 def test_keras_opens_every_file_in_a_fresh_process(files, imports):
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
     code = READ.format(imports=f"import {imports}")

@@ -124,9 +124,15 @@ def test_raw_outputs_of_the_reference(model):
     check_outputs(reference, model)
 
 
+# JAX compiles each operation of a network that is called once.
 @pytest.mark.slow
-@pytest.mark.slow_backends
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow_backends(*[] if n == SMALL else ["torch"]))
+        for n in CASES
+    ],
+)
 def test_raw_outputs_and_gradients_of_the_reference(name):
     model = CASES[name]()
     reference, paths = transferred(name, model)

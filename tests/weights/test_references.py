@@ -72,10 +72,11 @@ def difference(state, backbone, expected):
     return report, np.abs(sample(logits(model)) - expected).max()
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in CASES],
-)
+# JAX compiles each operation of a network that is called once.
+SLOW = (pytest.mark.slow, pytest.mark.slow_backends("torch"))
+
+
+@pytest.mark.parametrize("name", [n if n in FAST else pytest.param(n, marks=SLOW) for n in CASES])
 @pytest.mark.slow_backends
 def test_outputs_of_the_reference(name):
     backbone, rules = CASES[name]
@@ -216,7 +217,7 @@ def test_names_of_yolox_darknet53():
 
 
 @pytest.mark.slow
-@pytest.mark.slow_backends
+@pytest.mark.slow_backends("torch")
 def test_outputs_of_yolox_darknet53():
     named, outputs = stored_of_yolox()
     state = state_of(named)
