@@ -64,8 +64,9 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_for_backend(item, name):
-    mark = item.get_closest_marker(name)
-    return mark is not None and BACKEND in (mark.args or [BACKEND])
+    marks = list(item.iter_markers(name))
+    named = [backend for mark in marks for backend in mark.args]
+    return bool(marks) and (not named or BACKEND in named)
 
 
 @pytest.fixture(autouse=True)
