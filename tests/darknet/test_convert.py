@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.darknet.nets import cfg_of, fastest, names
 from tests.make_samples import sample
-from tests.shared import shared
+from tests.shared import inference, shared
 
 import visiongarden as vg
 from visiongarden.backends.weightless import weightless
@@ -35,7 +35,7 @@ def randomized(model):
 
 
 def found_by(detector, images):
-    raw = detector.predict_on_batch(images)
+    raw = inference(detector, images)
     found = decoding_of(detector)(raw, detector.image_size)
     boxes, scores = (np.asarray(found[name])[0] for name in ("boxes", "scores"))
     order = np.lexsort(boxes.round(2).T)

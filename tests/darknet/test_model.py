@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.darknet.nets import ZOO, cfg_of, fastest, names
-from tests.shared import shared
+from tests.shared import inference, shared
 
 import visiongarden as vg
 from visiongarden.data import decode
@@ -80,7 +80,7 @@ def test_layers_are_opencvs(name):
     other.setInput(cv2.dnn.blobFromImage(image, 1 / 255, model.image_size[::-1]))
     canvas, _ = model.place(image)
     compared = 0
-    ours = model.every_layer.predict_on_batch(canvas[None])
+    ours = [np.asarray(y) for y in inference(model.every_layer, [canvas[None]])]
     for step, y in zip(model.steps, ours, strict=True):
         if step.kind in ("convolutional", "shortcut"):
             theirs = other.forward(opencv_name(step)).transpose(0, 2, 3, 1)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from tests.darknet.nets import cfg_of, fastest, rows_of
-from tests.shared import shared
+from tests.shared import inference, shared
 
 from visiongarden.darknet import import_darknet
 
@@ -74,7 +74,7 @@ def test_random_networks(name, tmp_path):
     weights.unlink()  # up to 400 MB
     # Darknet's floats from 0 to 1 as pixel values.
     pixels = 255 * np.fromfile(image, "<f4").reshape(1, 3, 128, 160).transpose(0, 2, 3, 1)
-    found = [np.asarray(y) for y in model.every_layer.predict_on_batch(pixels)]
+    found = [np.asarray(y) for y in inference(model.every_layer, [pixels])]
     rows = rows_of(oracle / f"{name}.layers.json")
     assert len(rows) >= len(found) - 1
     agree(model, found, rows)
@@ -88,9 +88,8 @@ def test_random_networks(name, tmp_path):
 def test_trained_networks(name):
     model, expected = fastest(name), shared("reference", "yolo_fastest", "expected")
     pixels = 255 * np.fromfile(expected / "dog_320_chw_rgb01.f32", "<f4").reshape(1, 3, 320, 320)
-    found = [
-        np.asarray(y) for y in model.every_layer.predict_on_batch(pixels.transpose(0, 2, 3, 1))
-    ]
+    pixels = pixels.transpose(0, 2, 3, 1)
+    found = [np.asarray(y) for y in inference(model.every_layer, [pixels])]
     agree(model, found, rows_of(expected / f"{name}.dog.layers.json"))
     theirs = np.fromfile(expected / f"{name}.dog.heads.f32", "<f4")
     np.testing.assert_allclose(heads_of(model, found), theirs, rtol=0, atol=1e-4)
