@@ -249,6 +249,7 @@ def test_channels_of_a_dataset_at_a_path(tmp_path):
     assert evaluate(model, {"path": tmp_path, "channels": "rgb"}).images == 1
 
 
+@pytest.mark.slow
 def test_files(tmp_path):
     folder = make_scenes(tmp_path / "scenes", 4, (64, 64))
     detector().save(tmp_path / "m.keras")

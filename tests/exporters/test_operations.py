@@ -143,6 +143,9 @@ class EveryBlock(vg.Backbone):
 
 @pytest.mark.slow
 @pytest.mark.backends
+@pytest.mark.skipif(
+    keras.backend.backend() == "tensorflow", reason="test_operations_of_every_block shows it"
+)
 @pytest.mark.parametrize("first", range(CHUNKS))
 def test_every_block_on_every_backend(tmp_path, first):
     model = vg.Classifier(

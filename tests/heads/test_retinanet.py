@@ -162,8 +162,13 @@ def test_untrained_scores_are_the_prior():
     assert scores == pytest.approx(0.01, rel=0.02)
 
 
-@pytest.mark.slow_backends
-@pytest.mark.parametrize("box_loss", [None, pytest.param("GIoU", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "box_loss",
+    [
+        pytest.param(None, marks=pytest.mark.slow_backends),
+        pytest.param("GIoU", marks=[pytest.mark.slow, pytest.mark.slow_backends("torch")]),
+    ],
+)
 def test_it_trains_reopens_and_shares_its_towers(tmp_path, box_loss):
     model = small(norm="group", prior=0.3, loss={"box_loss": box_loss})
     assert {weight.path.split("/")[1] for weight in model.head.weights} == {

@@ -93,7 +93,7 @@ class Free(keras.Model):
         return sum(values_of(self.of_head, y_pred, y["boxes"], y["classes"]).values())
 
 
-@pytest.mark.slow_backends
+@pytest.mark.slow_backends("torch")
 @pytest.mark.parametrize(
     "head",
     [

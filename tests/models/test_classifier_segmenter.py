@@ -50,10 +50,7 @@ def test_a_classifier_reopens_bit_exactly(tmp_path):
 @pytest.mark.slow_backends
 @pytest.mark.parametrize(
     "decoder",
-    [
-        pytest.param(each, id=type(each).__name__, marks=[pytest.mark.slow] * (number > 0))
-        for number, each in enumerate(DECODERS)
-    ],
+    [pytest.param(each, id=type(each).__name__, marks=pytest.mark.slow) for each in DECODERS],
 )
 def test_a_segmenter_reopens_bit_exactly(tmp_path, decoder):
     model = segmenter(decoder)

@@ -45,7 +45,7 @@ PUBLISHED = [
     ("yolo11l", 25_372_160, 25_340_992, FIXED_BINS),
     ("yolo11x", 56_966_176, 56_919_424, FIXED_BINS),
 ]
-QUICK = ("yolov5n", "yolov7-tiny", "yolov9t", "yolov10n", "yolo11n")
+QUICK = ("yolov5n", "yolov7-tiny", "yolov10n", "yolo11n")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def numbers(model):
 @pytest.mark.parametrize(
     "name",
     [
-        "yolov5",
+        pytest.param("yolov5", marks=pytest.mark.slow),
         pytest.param("yolov7", marks=pytest.mark.slow),
         pytest.param("yolov7-tiny", marks=pytest.mark.slow),
         pytest.param("yolov9t", marks=pytest.mark.slow),

@@ -103,6 +103,7 @@ def test_the_layer_has_no_weights_and_changes_no_path():
     assert {w.path.partition("/")[0] for w in model.weights} == {"backbone", "decoder", "head"}
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_it_is_saved_and_kept_by_copies(tmp_path):
     fields = {"channels": 4, "dtype": "uint16", "order": [0, 1, 3], "mean": 0.25, "std": [1, 2, 3]}

@@ -74,6 +74,7 @@ def test_training_and_prediction_place_images_in_the_same_way(resize):
     np.testing.assert_array_equal(pipeline(0, 0).image, expected)
 
 
+@pytest.mark.slow
 def test_the_file_contains_the_resize(tmp_path):
     model = detector(resize={"type": "Letterbox", "fill": 0, "align": "top_left"})
     expected = Letterbox(fill=0, align="top_left")

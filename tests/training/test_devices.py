@@ -595,7 +595,10 @@ def test_the_run_is_resumed_after_process_0_was_killed(tmp_path):
     assert len(alone(given | {"resume": True})["losses"]) in (14, 16)
 
 
-@by_program
+# JAX waits in a collective, as TensorFlow does.
+@pytest.mark.slow
+@pytest.mark.backends("torch")
+@pytest.mark.xdist_group("devices")
 def test_a_process_that_lives_but_hangs_is_named(tmp_path):
     """It has the signs of life of its thread, and never begins a step for which the other waits."""
     given = {"devices": None, "folder": str(tmp_path / "two"), "training": TRAINING}

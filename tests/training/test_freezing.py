@@ -303,7 +303,7 @@ def test_fields_that_do_not_go_together(fields, message):
 
 
 @pytest.mark.slow
-@pytest.mark.slow_backends
+@pytest.mark.slow_backends("torch")
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_several_sizes_and_mixed_precision(tmp_path, precision):
     class Sizes:
