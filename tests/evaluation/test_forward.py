@@ -49,6 +49,7 @@ def test_the_second_image_of_a_size_costs_no_trace(calls):
     np.testing.assert_array_equal(first[0].boxes, again[0].boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_a_cached_pass_uses_the_current_weights():
     model, x = detector(), np.stack(images())

@@ -147,6 +147,7 @@ def test_too_little_is_loaded(scenes, run, tmp_path, trained):
     assert not trained
 
 
+@pytest.mark.slow
 def test_inserted_blocks_and_another_decoder(scenes, tmp_path, trained):
     source = resolve(scenes, overrides=SMALL).build()
     source.save(tmp_path / "first.keras")
@@ -250,6 +251,7 @@ def test_the_learning_rate_of_a_head_on_a_frozen_backbone(task, overrides, peak)
     assert resolve(recipe.to_dict()).training == recipe.training
 
 
+@pytest.mark.slow
 def test_frozen_layers_are_marked_and_must_be_pretrained(scenes, run, tmp_path, trained):
     freeze = "training.freeze=[backbone/stem, backbone/last/conv]"
     figure = show(resolve(scenes, overrides=[*SMALL, freeze]))

@@ -191,7 +191,11 @@ def registered(monkeypatch):
         monkeypatch.delitem(sys.modules, f"fresh_{kind}", raising=False)
 
 
-@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize(
+    "kind",
+    # That of a decoding takes eleven seconds.
+    [pytest.param(k, marks=[pytest.mark.slow] * (k == "decoding")) for k in OTHERS],
+)
 def test_components_are_valid_without_a_warning(folder, monkeypatch, registered, kind):
     module = imported(f"fresh_{kind}", monkeypatch, folder / "plain")
     name = f"fresh_{kind}" if kind == "activation" else f"Fresh{kind.title()}"

@@ -76,6 +76,7 @@ def test_terms_with_one_count(tmp_path):
     assert_one_update(lambda: two_processes.detector(normalizes=False), batch, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_terms_with_several_counts_and_losses_of_layers(tmp_path):
     assert_one_update(segmenter, masks(), tmp_path)

@@ -124,6 +124,7 @@ def test_backup_and_restore_continues_a_run(folder, tmp_path):
     assert not backup.exists()
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ignores_no_backup(folder, tmp_path):
     """`resume` and a backup of the same epoch continue with the same weights."""
     named = {"type": "BackupAndRestore", "backup_dir": str(tmp_path / "backup")}

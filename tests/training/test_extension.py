@@ -133,6 +133,7 @@ def test_patience_ends_a_run_and_is_kept_in_its_checkpoint(tmp_path, caplog):
         fit(classifier(), data, tmp_path / "other", options)
 
 
+@pytest.mark.slow
 def test_the_time_limit_counts_all_parts_of_a_run(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", logger="visiongarden")
     clock = itertools.count()

@@ -150,6 +150,7 @@ def test_mixed_precision(tmp_path, scenes, precision):
     assert {w.dtype for w in trained.weights} == {"float32"}
 
 
+@pytest.mark.slow
 def test_a_nan_loss_stops_the_run(tmp_path, scenes):
     class Broken(vg.losses.Loss):
         terms = ("box",)

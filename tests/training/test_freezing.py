@@ -120,6 +120,7 @@ def test_a_run_that_unfreezes_is_resumed_exactly(tmp_path, optimizer, stop_at):
             np.testing.assert_array_equal(one[name], two[name])
 
 
+@pytest.mark.slow
 def test_a_frozen_run_that_has_ended_is_extended_and_unfrozen(tmp_path):
     """It equals the run of this length that was to be unfrozen from the beginning."""
     fields = {"freeze": BACKBONE, "optimizer": NATIVE}
@@ -139,6 +140,7 @@ def test_a_frozen_run_that_has_ended_is_extended_and_unfrozen(tmp_path):
         fit(classifier(), data, tmp_path / "parts", settings(**fields, epochs=4), resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_a_frozen_run_is_unfrozen_with_a_factor_that_it_did_not_have(tmp_path):
     """It equals the run that had the factor from the beginning, while the backbone was frozen."""
@@ -181,7 +183,10 @@ VECTOR = {"type": "VectorSGD", "learning_rate": 0.1, "global_clipnorm": None}
 
 
 @pytest.mark.slow_backends
-@pytest.mark.parametrize("optimizer", [SGD, VECTOR], ids=["Keras", "vector"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(SGD, marks=pytest.mark.slow, id="Keras"), pytest.param(VECTOR, id="vector")],
+)
 def test_the_first_update_is_proportional_to_the_factor(tmp_path, optimizer):
     plain = first_updates(tmp_path, optimizer)
     factors = {"backbone/**": 0.1, "backbone/stem/**": 0.01}

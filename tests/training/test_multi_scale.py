@@ -220,6 +220,7 @@ def test_callbacks_receive_the_model(tmp_path, scenes):
         trained(np.zeros((1, 96, 96, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_one_size_needs_no_variants(tmp_path, scenes, monkeypatch):
     monkeypatch.setattr(SizeVariants, "__init__", None)
     plain = Loader(scenes, SIZE, 8, TRANSFORMS, shuffle=True, drop_remainder=True)

@@ -198,6 +198,7 @@ def test_config_is_complete(kind):
     assert again.get_config() == one.get_config()
 
 
+@pytest.mark.slow
 def test_the_accumulation_of_a_run_counts_updates(tmp_path):
     """Four batches are two updates, as with the argument of the optimizer."""
     rate = {"type": "WarmupCosine", "warmup_epochs": 0}

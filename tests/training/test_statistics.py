@@ -70,6 +70,7 @@ def test_a_short_run_saves_what_it_saw(images, tmp_path):
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_existing_statistics_are_continued(images, tmp_path):
     """A model that brings statistics along keeps 0.97³ of them, as Keras does."""
     model = segmenter()

@@ -68,6 +68,7 @@ def detector():
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.backends
 def test_the_types_of_a_training_step(seen):
     model, random = detector(), np.random.default_rng(0)

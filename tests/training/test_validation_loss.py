@@ -39,6 +39,7 @@ def test_the_validation_loss_is_that_of_the_saved_model(tmp_path):
     assert path.read_bytes()[:4] == b"\x89PNG"
 
 
+@pytest.mark.slow
 def test_padding_of_the_last_batch_is_no_background(tmp_path):
     dataset = read(make_scenes(tmp_path / "scenes", 20, (64, 64)), split="val")
     assert len(dataset) == 4

@@ -96,6 +96,7 @@ def model():
     return small()
 
 
+@pytest.mark.slow
 @pytest.mark.slow_backends
 def test_raw_outputs_of_the_reference(model):
     reference, _ = transferred(SMALL, model)

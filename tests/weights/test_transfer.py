@@ -354,6 +354,7 @@ def test_two_weights_of_one_path_are_rejected():
         transfer({}, keras.Model(inputs, x))
 
 
+@pytest.mark.slow
 def test_from_file_to_file(saved, tmp_path):
     scrambled(detector(num_classes=3), seed=1).save(tmp_path / "target.keras")
     output = tmp_path / "out.keras"
