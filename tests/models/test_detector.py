@@ -27,13 +27,14 @@ HEADS = {
     "free": vg.heads.AnchorFree(num_classes=2, bins=8),
 }
 EVERY = list(itertools.product(BACKBONES, DECODERS, HEADS))
-# Every part once or more; the other backends hold this much of the table.
+# Every part once or more; JAX, which compiles for long, holds this much of the table.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
 QUICK = ("csp", "pan", "free")
 TABLE = [
     pytest.param(
         *row,
-        marks=[pytest.mark.backends] * (row in SAMPLE) + [pytest.mark.slow] * (row != QUICK),
+        marks=[pytest.mark.slow_backends(*[] if row in SAMPLE else ["torch"])]
+        + [pytest.mark.slow] * (row != QUICK),
     )
     for row in EVERY
 ]
@@ -60,7 +61,6 @@ def numbers(model):
     return [keras.ops.convert_to_numpy(x) for x in keras.tree.flatten(inference(model, images))]
 
 
-@pytest.mark.slow_backends("torch")
 @pytest.mark.parametrize(("backbone", "decoder", "head"), TABLE)
 def test_every_combination(tmp_path, backbone, decoder, head):
     model = build(backbone, decoder, head)

@@ -100,7 +100,7 @@ def test_leaves_can_be_packed():
     assert packed(tree, leaves(tree)) == tree
 
 
-@pytest.mark.backends
+@pytest.mark.slow_backends
 def test_the_loss_of_a_head_whose_names_are_not_sorted():
     skip = [name for name in vg.testing.CHECKS if name not in ("runs", "loss")]
     report = check(
