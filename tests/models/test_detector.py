@@ -1,7 +1,5 @@
 """Any backbone with any decoder and any head: builds, trains a step, saves, reopens."""
 
-import itertools
-
 import keras
 import numpy as np
 import pytest
@@ -26,7 +24,18 @@ HEADS = {
     "anchors": vg.heads.AnchorBased(num_classes=2),
     "free": vg.heads.AnchorFree(num_classes=2, bins=8),
 }
-EVERY = list(itertools.product(BACKBONES, DECODERS, HEADS))
+# Any two parts are together in one row or more.
+ROWS = [
+    ("darknet53", "yolov3", "anchors"),
+    ("darknet53", "pan", "free"),
+    ("darknet53", "fpn", "free"),
+    ("csp", "yolov3", "free"),
+    ("csp", "pan", "free"),
+    ("csp", "fpn", "anchors"),
+    ("resnet", "yolov3", "free"),
+    ("resnet", "pan", "anchors"),
+    ("resnet", "fpn", "anchors"),
+]
 # Every part once or more; JAX, which compiles for long, holds this much of the table.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
 QUICK = ("csp", "pan", "free")
@@ -36,7 +45,7 @@ TABLE = [
         marks=[pytest.mark.slow_backends(*[] if row in SAMPLE else ["torch"])]
         + [pytest.mark.slow] * (row != QUICK),
     )
-    for row in EVERY
+    for row in ROWS
 ]
 
 
@@ -62,7 +71,7 @@ def numbers(model):
 
 
 @pytest.mark.parametrize(("backbone", "decoder", "head"), TABLE)
-def test_every_combination(tmp_path, backbone, decoder, head):
+def test_a_combination_trains_and_reopens(tmp_path, backbone, decoder, head):
     model = build(backbone, decoder, head)
     model.compile(keras.optimizers.SGD(1e-3), **for_one_step())
     before = model.get_weights()
