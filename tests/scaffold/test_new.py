@@ -185,10 +185,13 @@ def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
 
 @pytest.fixture
 def registered(monkeypatch):
-    """Forget what the test registers: a task is found for every dataset."""
+    """Forget what the test registers and imports: a task is found for every dataset."""
     monkeypatch.setattr(registry, "_known", dict(registry._known))
     for kind in OTHERS:  # imported again, they register again
         monkeypatch.delitem(sys.modules, f"fresh_{kind}", raising=False)
+    yield
+    for kind in OTHERS:  # or the names could not be used again
+        sys.modules.pop(f"fresh_{kind}", None)
 
 
 @pytest.mark.parametrize(
