@@ -163,7 +163,7 @@ class Failing(Changed):
         return {"boxes": boxes[..., :4, None] + scores, "scores": scores}
 
 
-@register_wrong("decode", "decoding(raw, context)", num_classes=3, bins=2)
+@register_wrong("decode", "implement __call__(self, raw, context)", num_classes=3, bins=2)
 class DecodeFails(vg.heads.AnchorFree):
     decoding: vg.postprocess.Decoding = Failing()
 
