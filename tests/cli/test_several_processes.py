@@ -185,7 +185,7 @@ if os.environ.get("OTHER_KERAS"):
 
 
 def refused_by_both(scripts, folder, environments):
-    """The message that both processes end with, before a folder of the run exists."""
+    """The error that both processes report before they create the run folder."""
     results = run(scripts, folder, environments)
     assert [code for code, _, _ in results] == [2, 2], results
     messages = [errors[errors.index("error: ") :].strip() for _, _, errors in results]

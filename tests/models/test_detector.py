@@ -36,7 +36,7 @@ ROWS = [
     ("resnet", "pan", "anchors"),
     ("resnet", "fpn", "anchors"),
 ]
-# Every part once or more; JAX, which compiles for long, holds this much of the table.
+# Rows for JAX, where compiling takes long: every part once or more.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
 QUICK = ("csp", "pan", "free")
 TABLE = [

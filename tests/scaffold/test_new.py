@@ -185,7 +185,7 @@ def test_layers_and_heads_are_valid(folder, monkeypatch, kind):
 
 @pytest.fixture
 def registered(monkeypatch):
-    """Forget what the test registers and imports: a task is found for every dataset."""
+    """Undo what the test registers and imports: a registered task applies to every dataset."""
     monkeypatch.setattr(registry, "_known", dict(registry._known))
     for kind in OTHERS:  # imported again, they register again
         monkeypatch.delitem(sys.modules, f"fresh_{kind}", raising=False)

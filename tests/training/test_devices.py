@@ -458,7 +458,7 @@ def answers(process):
 
 
 def alone(run):
-    """What one process prints of a run."""
+    """Result of a run in one process."""
     return answers(program([run]))[0]
 
 
@@ -512,7 +512,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory, scenes):
-    """What one process prints of each run, by name."""
+    """Results of runs in one process, by name."""
     runs = {
         "trained": {"training": {"epochs": 2}}, "evaluated": scenes, "update": ONE_UPDATE,
         "float64": FLOAT64,
@@ -523,7 +523,7 @@ def one(tmp_path_factory, scenes):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, scenes):
-    """What two processes print of each run, and the folder of the runs."""
+    """Results of runs in two processes, by name, and the folder of the runs."""
     runs = {
         "trained": {"training": TRAINING}, "evaluated": scenes, "update": IN_PARTS,
         "differing": {"training": TRAINING}, "float64": FLOAT64,
@@ -537,11 +537,11 @@ def two(tmp_path_factory, scenes):
 
 @pytest.fixture(scope="module")
 def on_two_devices(tmp_path_factory):
-    """What one process with two devices prints of each run, and the folder of the runs."""
+    """Results of runs on two devices of one process, by name, and the folder of the runs."""
     if BACKEND == "torch":
         pytest.skip("each device has a process")
     runs = {"trained": {"training": TRAINING}, "update": IN_PARTS}
-    if BACKEND == "tensorflow":  # the batch normalization of JAX is synchronized
+    if BACKEND == "tensorflow":  # JAX always synchronizes batch normalization
         runs["per_device"] = {"training": {"epochs": 1, "batch_norm": "per_device"}}
     runs |= {"float64": FLOAT64, "spoiled": SPOILED}
     folder = tmp_path_factory.mktemp("devices")
