@@ -185,7 +185,7 @@ if os.environ.get("OTHER_KERAS"):
 
 
 def refused_by_both(scripts, folder, environments):
-    """The error that both processes report before they create the run folder."""
+    """Return the error of both processes; check that no run folder was created."""
     results = run(scripts, folder, environments)
     assert [code for code, _, _ in results] == [2, 2], results
     messages = [errors[errors.index("error: ") :].strip() for _, _, errors in results]
@@ -196,7 +196,7 @@ def refused_by_both(scripts, folder, environments):
 
 @pytest.fixture
 def without_torchrun():
-    """Two commands without the reports of torchrun, and their environments."""
+    """Return two commands and their environments; on PyTorch they do not use torchrun."""
     if BACKEND != "torch":
         return documented(), [{}, {}]
     port = free_ports(1)[0]

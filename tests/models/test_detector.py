@@ -36,7 +36,7 @@ ROWS = [
     ("resnet", "pan", "anchors"),
     ("resnet", "fpn", "anchors"),
 ]
-# Rows for JAX, where compiling takes long: every part once or more.
+# Compilation on JAX is slow, so it runs only these rows, which contain every part.
 SAMPLE = [("darknet53", "yolov3", "anchors"), ("csp", "pan", "free"), ("resnet", "fpn", "anchors")]
 QUICK = ("csp", "pan", "free")
 TABLE = [

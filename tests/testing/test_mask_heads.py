@@ -158,7 +158,7 @@ def test_a_head_with_two_stages_passes_all_checks():
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="compares with PyTorch")
 def test_two_stages_are_equal_on_pytorch():
-    """In a new model, many scores are equal, so the proposals depend on the order of equal ones."""
+    """Before training, many scores are equal, and ties determine the proposals."""
     pytest.importorskip("torch")
     skip = [name for name in vg.testing.CHECKS if name not in ("runs", "backends")]
     report = check(

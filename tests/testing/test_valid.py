@@ -45,7 +45,7 @@ WITHOUT_GRADIENT = {"ProposeRegions", "RefineRegions", "SelectRegions"}
 LARGE = {"CompositeGELAN", "Darknet53", "KerasApplication"}
 """Classes whose size no field changes; other tests check their blocks and variants."""
 OF_OTHERS = {"CombinedHeads", "KerasHubBackbone", "KerasModel"}
-"""Classes that contain other parts or a Keras model; they have tests of their own."""
+"""Classes that contain other parts or a Keras model; other files test them."""
 PACKAGES = ("layers", "blocks", "backbones", "decoders", "heads")
 
 

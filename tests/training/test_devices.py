@@ -428,15 +428,12 @@ def test_two_replicas_train_as_one_in_float64(float64, monkeypatch):
     assert first == pytest.approx(expected, rel=1e-9, abs=0)
 
 
-# The tests below start programs, one worker all of them: each imports the libraries and compiles.
-
-BY_PROGRAM = (pytest.mark.slow, pytest.mark.backends, pytest.mark.xdist_group("devices"))
+# The tests below start programs. One worker runs all of them, so that they share the fixtures.
 
 
 def by_program(test):
-    for mark in BY_PROGRAM:
-        test = mark(test)
-    return test
+    grouped = pytest.mark.xdist_group("devices")(test)
+    return pytest.mark.slow(pytest.mark.backends(grouped))
 
 
 def program(runs, environment=None):
@@ -494,12 +491,13 @@ ONE_UPDATE = {
     },
 }  # fmt: skip
 IN_PARTS = ONE_UPDATE | {
-    "pieces": 2, "training": ONE_UPDATE["training"] | {"accumulate_steps": 2}
-}  # fmt: skip
+    "pieces": 2,
+    "training": ONE_UPDATE["training"] | {"accumulate_steps": 2},
+}
 
 
 def placed(folder, devices=None, **runs):
-    """The runs with a folder each."""
+    """Give each run its own folder below `folder`."""
     return [{"folder": str(folder / name), "devices": devices} | runs[name] for name in runs]
 
 
@@ -512,7 +510,7 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory, scenes):
-    """Results of runs in one process, by name."""
+    """Results by name of runs in one process."""
     runs = {
         "trained": {"training": {"epochs": 2}}, "evaluated": scenes, "update": ONE_UPDATE,
         "float64": FLOAT64,
@@ -523,7 +521,7 @@ def one(tmp_path_factory, scenes):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory, scenes):
-    """Results of runs in two processes, by name, and the folder of the runs."""
+    """Results by name of runs in two processes, and their folder."""
     runs = {
         "trained": {"training": TRAINING}, "evaluated": scenes, "update": IN_PARTS,
         "differing": {"training": TRAINING}, "float64": FLOAT64,
@@ -537,11 +535,12 @@ def two(tmp_path_factory, scenes):
 
 @pytest.fixture(scope="module")
 def on_two_devices(tmp_path_factory):
-    """Results of runs on two devices of one process, by name, and the folder of the runs."""
+    """Results by name of runs in one process with two devices, and their folder."""
     if BACKEND == "torch":
         pytest.skip("each device has a process")
     runs = {"trained": {"training": TRAINING}, "update": IN_PARTS}
-    if BACKEND == "tensorflow":  # JAX always synchronizes batch normalization
+    # On JAX, batch normalization is always synchronized.
+    if BACKEND == "tensorflow":
         runs["per_device"] = {"training": {"epochs": 1, "batch_norm": "per_device"}}
     runs |= {"float64": FLOAT64, "spoiled": SPOILED}
     folder = tmp_path_factory.mktemp("devices")

@@ -44,8 +44,8 @@ class Greedy(vg.Backbone):
 @vg.register(package="test_failures")
 class TooMuch(keras.layers.Layer):
     def call(self, inputs):
-        # It depends on the input: a constant would be computed while the graph is made. No compiler
-        # can sort different values that it has not stored.
+        # Constants would be computed while the graph is built, so this depends on the input.
+        # A compiler can simplify the sort of equal values, so they differ.
         vector = ops.stop_gradient(ops.arange(3e6, dtype="float32") * ops.max(inputs))
         return inputs + ops.max(ops.sort(ops.outer(vector, vector))) * 0
 

@@ -1,4 +1,4 @@
-"""Program of the tests of several devices: train small detectors, and print what it saw.
+"""Train small detectors on several devices and print the results, for `test_devices.py`.
 
 Argument: a JSON list of runs, each with `devices` (or null), `folder`, and fields of `Training`.
 They run one after another, because starting takes much longer than a run. Prints a JSON list.

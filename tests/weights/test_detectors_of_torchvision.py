@@ -124,7 +124,7 @@ def test_raw_outputs_of_the_reference(model):
     check_outputs(reference, model)
 
 
-# JAX compiles each operation of a network that is called once.
+# On JAX, the large ones take too long, because a single call compiles every operation.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",

@@ -72,7 +72,7 @@ def difference(state, backbone, expected):
     return report, np.abs(sample(logits(model)) - expected).max()
 
 
-# JAX compiles each operation of a network that is called once.
+# On JAX, these take too long, because a single call compiles every operation.
 SLOW = (pytest.mark.slow, pytest.mark.slow_backends("torch"))
 
 

@@ -38,7 +38,7 @@ def command_of(module: str) -> list[str]:
 
 
 def skip_optional_imports() -> None:
-    """Skip optional libraries when this process imports Keras.
+    """Make the import of Keras in this process skip the optional libraries.
 
     A library that is imported already stays imported.
     """
@@ -48,7 +48,7 @@ def skip_optional_imports() -> None:
 
 @contextmanager
 def optional_imports_skipped() -> Iterator[None]:
-    """Hide the optional libraries while Keras is imported, after `skip_optional_imports`."""
+    """Hide the optional libraries in this context if `skip_optional_imports` was called."""
     names = [name for name in OPTIONAL if _skips and name not in sys.modules]
     # Python raises ModuleNotFoundError for a module that is None, as if it were not installed.
     sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]
