@@ -228,14 +228,26 @@ def test_another_recipe_and_another_version_end_both_processes(folder, without_t
     assert message.startswith(f"error: process 1 differs from process 0 in {expected}\n")
 
 
+def change_image(dataset):
+    image = str(min(dataset.rglob("*.png")))
+    cv2.imwrite(image, 255 - cv2.imread(image))
+
+
+def change_label(dataset):
+    labels = dataset / "train.json"
+    found = json.loads(labels.read_text())
+    found["annotations"][0]["bbox"][2] -= 1
+    labels.write_text(json.dumps(found))
+
+
 @pytest.mark.slow
 @pytest.mark.backends
-def test_another_image_ends_both_processes(folder, without_torchrun):
+@pytest.mark.parametrize("change", [change_image, change_label])
+def test_another_dataset_ends_both_processes(folder, without_torchrun, change):
     """The second process has the same recipe, and another dataset in its place."""
     (first, second), environments = without_torchrun
     other = folder / "host1"
     shutil.copytree(folder / "my_images", other / "my_images")
-    image = str(min((other / "my_images").rglob("*.png")))
-    cv2.imwrite(image, 255 - cv2.imread(image))
+    change(other / "my_images")
     message = refused_by_both([first, f"cd host1; {second}"], folder, environments)
     assert message.startswith("error: process 1 differs from process 0 in data\n")
